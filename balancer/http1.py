@@ -1,0 +1,461 @@
+"""HTTP/1.1 heads, in and out: what is understood, what is refused, and what may be forwarded.
+
+httptools (llhttp, strict) splits the bytes; the rules that it leaves to its caller are here. RFC 9110 section 7.6 and
+RFC 9112 are the law; where they allow a choice between lenient and strict, we are strict: what two parsers could read
+differently never reaches a node.
+"""
+
+import re
+from collections import deque
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+
+from cluster.config import Kind, Limits
+from cluster.errors import BadRequest, NodeFailed, NotImplementedHere, TooLarge
+from cluster.wire import ORCA_HEADER
+
+Fields = list[tuple[bytes, bytes]]
+
+# What to do with a field. Everything not named here is forwarded as it came.
+DROP, HOST, CONNECTION, LENGTH, CODING, EXPECT, UPGRADE, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, VIA, ID = (
+    range(12)
+)
+_ACTIONS = {
+    b"keep-alive": DROP,
+    b"proxy-connection": DROP,
+    b"te": DROP,
+    b"trailer": DROP,
+    b"host": HOST,
+    b"connection": CONNECTION,
+    b"content-length": LENGTH,
+    b"transfer-encoding": CODING,
+    b"expect": EXPECT,
+    b"upgrade": UPGRADE,
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-host": FORWARDED_HOST,
+    b"x-forwarded-proto": FORWARDED_PROTO,
+    b"via": VIA,
+    b"x-request-id": ID,
+}
+_NEVER_NAMED = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})  # by Connection
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+
+_KINDS = {b"api": Kind.API.value, b"image": Kind.IMAGE.value, b"video": Kind.VIDEO.value}
+
+
+class _Names(dict[bytes, int]):
+    """Field name as sent -> action, learned as names come by; None-like -1: forward."""
+
+    def __missing__(self, name: bytes) -> int:
+        lower = name.lower()
+        # Nodes may be WSGI, where X_Forwarded_For and X-Forwarded-For are one: such names are not passed on.
+        action = DROP if b"_" in lower else _ACTIONS.get(lower, -1)
+        if len(self) < 2000:
+            self[name] = action
+        return action
+
+
+_names = _Names()
+
+
+class Request:
+    """A request whose head is read, valid, and safe to forward; its body arrives in `chunks`."""
+
+    __slots__ = (
+        "body_bytes", "chunked", "chunks", "client_key", "complete", "connection", "expects_continue", "fields",
+        "forwarded", "host", "id", "keep_alive", "kind", "length", "method", "sequence", "target", "upgrade",
+        "version_1_1",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.version_1_1 = True
+        self.fields: Fields = []
+        self.host = b""
+        self.id = b""
+        self.forwarded: dict[int, bytes] = {}
+        self.connection: frozenset[bytes] = frozenset()
+        self.kind = "general"
+        self.client_key = ""
+        self.sequence = 0
+        self.keep_alive = True
+        self.length: int | None = None
+        self.chunked = False
+        self.expects_continue = False
+        self.upgrade = b""
+        self.chunks: deque[bytes] = deque()
+        self.body_bytes = 0
+        self.complete = False
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or bool(self.length)
+
+    @property
+    def idempotent(self) -> bool:
+        """RFC 9110 section 9.2.2: may be sent again."""
+        return self.method in _IDEMPOTENT
+
+
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"})
+
+
+class RequestParser:
+    """Bytes of a client connection in, `Request`s out, in order; several when they are pipelined."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.requests: deque[Request] = deque()  # heads complete, not yet served
+        self.error: BadRequest | None = None  # raised after the requests before it are served
+        self.tunnel = b""  # bytes after an upgrade request
+        self.in_head = False  # a head has begun and is not complete
+        self._limits = limits
+        self._parser = HttpRequestParser(self)
+        self._head_bytes = 0
+        self._trailers = 0
+        self._url = b""
+        self._fields: Fields = []
+        self._current: Request | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what was received. What is wrong with it lies in `error` afterwards, nothing is raised."""
+        if self.error is not None:
+            return
+        begun_in_head = self._current is None
+        try:
+            try:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                rest = data[upgrade.args[0] :]
+                if self._last_is_tunnel():
+                    self.tunnel = rest
+                    return
+                if rest:  # an upgrade that we do not do: the request is an ordinary one, and so is what follows
+                    self.feed(rest)
+                return
+        except HttpParserError as error:
+            cause = error.__context__
+            self.error = cause if isinstance(cause, BadRequest) else BadRequest("malformed", f"not HTTP/1.1: {error}")
+            return
+        if self._current is None:
+            self.in_head = bool(self._url or self._fields) or not self.requests
+            self._head_bytes = self._head_bytes + len(data) if begun_in_head and not self.requests else len(data)
+            if self.in_head and self._head_bytes > self._limits.head_bytes:
+                self.error = TooLarge("head_too_large", f"the head is over {self._limits.head_bytes} bytes", 431)
+        else:
+            self.in_head = False
+            self._head_bytes = 0
+
+    def _last_is_tunnel(self) -> bool:
+        return bool(self.requests) and bool(self.requests[-1].upgrade)
+
+    # -- httptools' callbacks ----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._fields = []
+        self._trailers = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._limits.line_bytes:
+            raise TooLarge("target_too_long", f"the request target is over {self._limits.line_bytes} bytes", 414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._current is None:
+            self._fields.append((name, value))
+            if len(self._fields) > self._limits.fields:
+                raise TooLarge("too_many_fields", f"more than {self._limits.fields} header fields", 431)
+        else:  # llhttp gives trailers the same way; they are bounded and dropped (RFC 9110 section 6.5.1)
+            self._trailers += len(name) + len(value) + 4
+            if self._trailers > self._limits.head_bytes:
+                raise TooLarge("trailers_too_large", f"trailers over {self._limits.head_bytes} bytes", 431)
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        request = Request()
+        request.method = parser.get_method()
+        version = parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise NotImplementedHere("version", f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
+            request.version_1_1 = False
+        self._check(request)
+        request.keep_alive = parser.should_keep_alive() if not request.upgrade else True
+        self._current = request
+        self.requests.append(request)
+
+    def on_body(self, data: bytes) -> None:
+        request = self._current
+        assert request is not None
+        request.body_bytes += len(data)
+        limit = self._limits.body_bytes
+        if limit and request.body_bytes > limit:
+            raise TooLarge("body_too_large", f"the body is over {limit} bytes", 413)
+        request.chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._current is not None:
+            self._current.complete = True
+            self._current = None
+        self._url = b""
+        self._fields = []
+
+    # -- the rules ---------------------------------------------------------------------------------------------------
+
+    def _check(self, request: Request) -> None:
+        """Sort the fields, and refuse what could be read in two ways."""
+        hosts: list[bytes] = []
+        lengths: list[bytes] = []
+        codings: list[bytes] = []
+        named: set[bytes] = set()
+        upgrade = b""
+        kept: Fields = []
+        names = _names
+        for field in self._fields:
+            action = names[field[0]]
+            if action == -1:
+                kept.append(field)
+            elif action == HOST:
+                hosts.append(field[1])
+            elif action == CONNECTION:
+                named.update(token.strip().lower() for token in field[1].split(b","))
+            elif action == LENGTH:
+                lengths.append(field[1])
+            elif action == CODING:
+                codings.append(field[1])
+            elif action == EXPECT:
+                if field[1].lower() != b"100-continue":
+                    raise NotImplementedHere("expectation", "only Expect: 100-continue is understood", 417)
+                request.expects_continue = request.version_1_1
+            elif action == UPGRADE:
+                upgrade = field[1].strip()
+            elif action == ID:
+                if _REQUEST_ID.fullmatch(field[1]):
+                    request.id = field[1]
+            elif action != DROP:  # forwarded-*, via: ours to extend or replace
+                before = request.forwarded.get(action)
+                request.forwarded[action] = field[1] if before is None else before + b", " + field[1]
+        if named:
+            drop = named - _NEVER_NAMED
+            if drop:
+                kept = [field for field in kept if field[0].lower() not in drop]
+        request.fields = kept
+        self._check_framing(request, lengths, codings)
+        self._check_target(request, hosts)
+        if (
+            upgrade.lower() == b"websocket"
+            and b"upgrade" in named
+            and request.method == b"GET"
+            and not request.has_body
+        ):
+            request.upgrade = upgrade
+
+    def _check_framing(self, request: Request, lengths: list[bytes], codings: list[bytes]) -> None:
+        """RFC 9112 section 6.3: one length, or exactly `chunked`, never both."""
+        if codings:
+            if not request.version_1_1:
+                raise BadRequest("coding_in_1_0", "Transfer-Encoding in an HTTP/1.0 request")
+            if len(codings) > 1 or codings[0].lower() != b"chunked":
+                raise NotImplementedHere("coding", "only Transfer-Encoding: chunked is understood")
+            if lengths:
+                raise BadRequest("length_and_coding", "both Content-Length and Transfer-Encoding")
+            request.chunked = True
+        elif lengths:
+            if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
+                raise BadRequest("length", "Content-Length must be there once, as digits")
+            request.length = int(lengths[0])
+            if self._limits.body_bytes and request.length > self._limits.body_bytes:
+                raise TooLarge("body_too_large", f"the body is over {self._limits.body_bytes} bytes", 413)
+
+    def _check_target(self, request: Request, hosts: list[bytes]) -> None:
+        """RFC 9112 section 3.2: origin form, absolute form (made origin form), or OPTIONS *; one valid Host."""
+        target = self._url
+        if request.method == b"CONNECT":
+            raise NotImplementedHere("connect", "CONNECT is not done here: this is not a forward proxy", 405)
+        if len(hosts) > 1 or (not hosts and request.version_1_1):
+            raise BadRequest("host", "exactly one Host field is needed (RFC 9112 section 3.2)")
+        host = hosts[0] if hosts else b""
+        if host and not _HOST.fullmatch(host):
+            raise BadRequest("host", "the Host field is not a host name with an optional port")
+        if target[:1] != b"/":
+            absolute = _ABSOLUTE.fullmatch(target)
+            if absolute:
+                if not absolute[1] or (hosts and absolute[1].lower() != host.lower()):
+                    raise BadRequest("host", "the target's authority and the Host field differ")
+                host = absolute[1]
+                if not _HOST.fullmatch(host):
+                    raise BadRequest("host", "the target's authority is not a host name with an optional port")
+                target = absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
+            elif target != b"*" or request.method != b"OPTIONS":
+                raise BadRequest("target", "the request target must begin with /")
+        if b"#" in target or not target.isascii() or any(c <= 0x20 or c == 0x7F for c in target):
+            raise BadRequest("target", "the request target holds a character that must be percent-encoded")
+        request.target = target
+        request.host = host
+        segment = target[1:].partition(b"?")[0].partition(b"/")[0]
+        request.kind = _KINDS.get(segment, "general")
+
+
+def request_head(request: Request, node_host: bytes, forwarded: bytes) -> bytes:
+    """The head that a node gets. `forwarded`: the X-Forwarded-*, Via and X-Request-Id lines, made by the caller."""
+    lines = [request.method + b" " + request.target + b" HTTP/1.1\r\nHost: " + (request.host or node_host)]
+    lines += [name + b": " + value for name, value in request.fields]
+    if request.chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif request.length is not None:
+        lines.append(b"Content-Length: %d" % request.length)
+    if request.upgrade:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade)
+    lines.append(forwarded)
+    return b"\r\n".join(lines)
+
+
+_DROPPED_FROM_ANSWER = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade",
+     b"content-length", ORCA_HEADER.encode()}
+)  # fmt: skip
+_PASS, _SPECIAL = 0, 1
+
+
+class _AnswerNames(dict[bytes, int]):
+    def __missing__(self, name: bytes) -> int:
+        action = _SPECIAL if name.lower() in _DROPPED_FROM_ANSWER else _PASS
+        if len(self) < 2000:
+            self[name] = action
+        return action
+
+
+_answer_names = _AnswerNames()
+
+
+class ResponseParser:
+    """Bytes of a node's connection in; one answer at a time out. Kept with the connection."""
+
+    __slots__ = (
+        "_fields", "_head_bytes", "_limits", "_parser", "body", "chunked", "complete", "head_complete", "informational",
+        "keep_alive", "length", "lines", "named", "orca", "reason", "status", "upgrade",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser: Any = HttpResponseParser(self)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the last answer."""
+        self.status = 0
+        self.reason = b""
+        self.lines: list[bytes] = []
+        self.length: int | None = None
+        self.chunked = False
+        self.keep_alive = False
+        self.upgrade = b""
+        self.orca: bytes | None = None
+        self.named: set[bytes] | None = None
+        self.head_complete = False
+        self.complete = False
+        self.informational: list[bytes] = []  # heads of 1xx answers that came before the final one
+        self.body: list[bytes] = []
+        self._fields = 0
+        self._head_bytes = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            return data[upgrade.args[0] :]
+        except HttpParserError as error:
+            if self.complete:  # the answer is whole; what came after it was not asked for
+                self.keep_alive = False
+                return b""
+            cause = error.__context__
+            if isinstance(cause, NodeFailed):
+                raise cause from None
+            raise NodeFailed("not_http", f"the node's answer is not HTTP/1.1: {error}", sent=True) from None
+        if not self.head_complete:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.head_bytes:
+                raise NodeFailed(
+                    "head_too_large", f"the node's head is over {self._limits.head_bytes} bytes", sent=True
+                )
+        return b""
+
+    @property
+    def until_close(self) -> bool:
+        """Neither length nor chunks: the body ends when the node closes (RFC 9112 section 6.3, case 8)."""
+        return not self.chunked and self.length is None
+
+    # -- httptools' callbacks ----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.head_complete:
+            raise NodeFailed("second_answer", "the node sent an answer that nobody asked for", sent=True)
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_complete:
+            return  # trailers are dropped
+        self._fields += 1
+        if self._fields > self._limits.fields:
+            raise NodeFailed("too_many_fields", f"the node sent over {self._limits.fields} header fields", sent=True)
+        if _answer_names[name] == _PASS:
+            self.lines.append(name + b": " + value)
+            return
+        lower = name.lower()
+        if lower == b"content-length":
+            if self.length is not None or not value.isdigit():
+                raise NodeFailed("length", "the node's Content-Length is not one number", sent=True)
+            self.length = int(value)
+        elif lower == b"transfer-encoding":
+            if self.chunked or value.lower() != b"chunked":
+                raise NodeFailed("coding", "the node's Transfer-Encoding is not exactly chunked", sent=True)
+            self.chunked = True
+        elif lower == b"connection":
+            named = {token.strip().lower() for token in value.split(b",")}
+            self.named = named if self.named is None else self.named | named
+        elif lower == b"upgrade":
+            self.upgrade = value
+        elif lower == ORCA_HEADER.encode():
+            self.orca = value
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if not 100 <= status <= 999:
+            raise NodeFailed("status", f"the node's status {status} is not one", sent=True)
+        if self.chunked and self.length is not None:
+            raise NodeFailed("length_and_coding", "the node sent both Content-Length and Transfer-Encoding", sent=True)
+        if self.named:
+            drop = self.named - {b"close", b"keep-alive", b"upgrade"} - _NEVER_NAMED
+            if drop:
+                self.lines = [line for line in self.lines if line.partition(b":")[0].lower() not in drop]
+        if 100 <= status < 200 and status != 101:
+            if status != 100:  # 100 is between neighbours; 103 and the like are the client's
+                self.informational.append(b"HTTP/1.1 %d %s\r\n" % (status, self.reason) + _block(self.lines))
+            self._forget_informational()
+            return
+        self.status = status
+        self.keep_alive = self._parser.should_keep_alive()
+        self.head_complete = True
+
+    def on_body(self, data: bytes) -> None:
+        self.body.append(data)
+
+    def on_message_complete(self) -> None:
+        self.complete = self.head_complete
+
+    def _forget_informational(self) -> None:
+        if len(self.informational) > 16:
+            raise NodeFailed("too_many_1xx", "the node sent more than 16 informational answers", sent=True)
+        self.reason, self.lines, self.length, self.chunked, self.named = b"", [], None, False, None
+
+
+def _block(lines: list[bytes]) -> bytes:
+    return b"\r\n".join([*lines, b"", b""]) if lines else b"\r\n"
