@@ -85,7 +85,9 @@ def main() -> int:
         install()
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"front-end files could not be installed: {error}", file=sys.stderr)
-        print("The dashboard works without them, as a plain table. Try again when the network is there.", file=sys.stderr)
+        print(
+            "The dashboard works without them, as a plain table. Try again when the network is there.", file=sys.stderr
+        )
         return 1
     print(f"front-end files: {len(FILES)} files in dashboard/static/vendor")
     return 0

@@ -1,0 +1,187 @@
+"""From what each balancer says to one picture of the fleet. Pure.
+
+Two shapes leave this file. The *layout* holds words: names, states, causes, weights; it travels whole once and then
+only as changes. The *tick* holds numbers, as arrays in the order of TOTALS and NODE, by node index of the layout.
+Over several balancers counts and rates are summed. Percentiles cannot be: the page shows the worst balancer's.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cluster import wire
+from cluster.config import Balancer, Fleet, Node, Runs
+from dashboard.processes import ProcessRow
+
+Number = float | None
+Count = Literal["in_flight", "requests", "errors", "connections"]
+Figure = Literal["rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms"]
+
+COUNTS: tuple[Count, ...] = ("in_flight", "requests", "errors", "connections")
+WINDOW: tuple[Figure, ...] = ("rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms")
+TOTALS = (*WINDOW, *COUNTS)
+NODE = ("in_flight", *WINDOW, "errors", "slow_start")
+WORDS = (
+    "kind",
+    "runs",
+    "host",
+    "address",
+    "admin",
+    "health",
+    "state",
+    "ready",
+    "cause",
+    "weight",
+    "weight_in_file",
+    "slots",
+)
+
+Layout = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the dashboard knows of one balancer now."""
+
+    spec: Balancer
+    snapshot: wire.Snapshot | None  # the last one, also while the balancer cannot be reached
+    reachable: bool
+    cause: str  # why not
+    since: float  # of the last change of `reachable`
+
+
+def layout(fleet: Fleet, balancers: Sequence[Seen], processes: Sequence[ProcessRow]) -> Layout:
+    """Everything that is words. Nodes in the order of config.json, then those that only a balancer knows."""
+    heard = [b for b in balancers if b.snapshot is not None]
+    views: dict[str, list[tuple[str, wire.NodeView]]] = {node.name: [] for node in fleet.nodes}
+    for seen in heard:
+        assert seen.snapshot is not None
+        for view in seen.snapshot["nodes"]:
+            views.setdefault(view["name"], []).append((seen.spec.name, view))
+    supervised = {(row["host"], row["name"]): row for row in processes}
+    first = heard[0].snapshot if heard else None
+    return {
+        "fleet": fleet.fleet,
+        "balancers": [_balancer(fleet, seen) for seen in balancers],
+        "algorithm": first["algorithm"] if first else None,
+        "algorithm_in_file": first["algorithm_in_file"] if first else None,
+        "algorithms": first["algorithms"] if first else [],
+        "ejection_bypassed": any(b.snapshot["ejection_bypassed"] for b in heard if b.snapshot),
+        "nodes": [_node(fleet, name, told, supervised) for name, told in views.items()],
+        "processes": list(processes),
+    }
+
+
+def _balancer(fleet: Fleet, seen: Seen) -> dict[str, Any]:
+    snapshot = seen.snapshot
+    address = fleet.hosts[seen.spec.host].address
+    return {
+        "name": seen.spec.name,
+        "host": seen.spec.host,
+        "url": f"http://{address}:{seen.spec.port}/",
+        "control": f"{address}:{seen.spec.control_port}",
+        "reachable": seen.reachable,
+        "cause": seen.cause,
+        "since": round(seen.since, 3),
+        "algorithm": snapshot["algorithm"] if snapshot else None,
+        "release": snapshot.get("release", "") if snapshot else "",
+        "workers": len(snapshot.get("workers", [])) if snapshot else 0,
+    }
+
+
+def _node(
+    fleet: Fleet,
+    name: str,
+    told: Sequence[tuple[str, wire.NodeView]],
+    supervised: dict[tuple[str, str], ProcessRow],
+) -> dict[str, Any]:
+    if told:
+        view = told[0][1]
+        node: dict[str, Any] = {"name": name, **{word: view[word] for word in WORDS}}  # type: ignore[literal-required]
+        node["since"] = round(view["since"], 1)
+    else:
+        node = {"name": name, **_from_file(fleet, fleet.node(name)), "since": None}
+    of_first = [node[word] for word in ("admin", "weight", "state")]
+    node["differs"] = [b for b, v in told[1:] if [v["admin"], v["weight"], v["state"]] != of_first]
+    row = supervised.get((node["host"], f"node-{name}"))
+    node["process"] = {key: row[key] for key in ("state", "pid", "since", "restarts", "heard")} if row else None
+    return node
+
+
+def _from_file(fleet: Fleet, node: Node) -> dict[str, Any]:
+    """A node that no balancer has spoken of yet: what config.json says."""
+    host, port = fleet.address_of(node)
+    return {
+        "kind": str(node.kind),
+        "runs": str(node.runs),
+        "host": node.host if node.runs is not Runs.EXTERNAL else host,
+        "address": f"{host}:{port}",
+        "admin": "enabled",
+        "health": "unknown",
+        "state": "unknown",
+        "ready": False,
+        "cause": "no balancer has reported it yet",
+        "weight": node.weight,
+        "weight_in_file": node.weight,
+        "slots": node.known_slots,
+    }
+
+
+def tick(names: Iterable[str], balancers: Sequence[Seen]) -> tuple[list[Number], list[list[Number]]] | None:
+    """Totals and node rows of all reachable balancers; None when there is none."""
+    snapshots = [b.snapshot for b in balancers if b.reachable and b.snapshot is not None]
+    if not snapshots:
+        return None
+    windows = _window([s["window"] for s in snapshots])
+    totals = [s["totals"] for s in snapshots]
+    counts = [sum(t[c] for t in totals) for c in COUNTS]
+    by_name: dict[str, list[wire.NodeView]] = {}
+    for snapshot in snapshots:
+        for view in snapshot["nodes"]:
+            by_name.setdefault(view["name"], []).append(view)
+    return [*windows, *counts], [_row(by_name.get(name, [])) for name in names]
+
+
+def _row(views: Sequence[wire.NodeView]) -> list[Number]:
+    if not views:
+        return [None] * len(NODE)
+    return [
+        sum(v["in_flight"] for v in views),
+        *_window([v["window"] for v in views]),
+        sum(v["errors"] for v in views),
+        round(min(v.get("slow_start", 1.0) for v in views), 2),
+    ]
+
+
+def _window(windows: Sequence[wire.Window]) -> list[Number]:
+    row: list[Number] = []
+    for name in WINDOW:
+        values = [v for w in windows if (v := w[name]) is not None]
+        whole = sum(values) if name in ("rps", "errors_per_s") else max(values, default=0.0)
+        row.append(_short(whole) if values else None)
+    return row
+
+
+def _short(value: float) -> float:
+    """Three or four figures are what a person reads; each digit more is sent twice a second."""
+    if value >= 100:
+        return round(value)
+    return round(value, 1) if value >= 10 else round(value, 2)
+
+
+def change(old: Layout, new: Layout) -> Layout | None:
+    """What differs: top-level keys as they are, nodes as {index: {key: value}}; None when nothing does.
+
+    A different list of nodes is sent whole.
+    """
+    changed = {key: value for key, value in new.items() if key != "nodes" and old.get(key) != value}
+    before, after = old.get("nodes", []), new["nodes"]
+    if [n["name"] for n in before] != [n["name"] for n in after]:
+        return {**changed, "all_nodes": after}
+    nodes = {}
+    for i, (was, now) in enumerate(zip(before, after, strict=True)):
+        if was != now:
+            nodes[str(i)] = {key: value for key, value in now.items() if was.get(key) != value}
+    if nodes:
+        changed["nodes"] = nodes
+    return changed or None
