@@ -1,8 +1,8 @@
 """Finite concurrency: a node works on `slots` requests at once; the others wait in front, first come, first served.
 
-    enter ---> waiting ---> working ---> out
-          \__________________^            ^
-                    waiting _____________/     (its client left)
+    enter -> waiting -> working -> leave
+               |                     ^
+               +---- client left ----+
 
 A slot that becomes free is handed to the first in the queue at once, so nobody who comes later can overtake. Nothing
 here yields except `Place.wait`, which is why no lock is needed under gevent.

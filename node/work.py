@@ -182,7 +182,7 @@ def _api(name: str, request: Request, task: Task, body: Body) -> dict[str, Any]:
     return {
         "node": name,
         "kind": task.kind.value,
-        "method": request.method,
+        "method": "GET" if request.method == "HEAD" else request.method,  # HEAD: the same head, length included
         "path": request.path,
         "query": request.query_string.decode("latin-1"),
         "request_id": request.headers.get(REQUEST_ID_HEADER),

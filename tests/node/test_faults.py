@@ -140,9 +140,7 @@ def test_a_seed_meets_the_same_fate(faults: Faults) -> None:
         ({"kind": "hang", "status": 500}, "status", "hang knows kind, probability, expires_s, health"),
     ],
 )
-def test_bad_orders_name_field_and_rule_and_leave_no_trace(
-    faults: Faults, order: Any, field: str, rule: str
-) -> None:
+def test_bad_orders_name_field_and_rule_and_leave_no_trace(faults: Faults, order: Any, field: str, rule: str) -> None:
     with pytest.raises(BadField) as caught:
         faults.add(order)
     assert caught.value.field == field

@@ -127,6 +127,6 @@ def test_pace_spreads_the_service_time_by_bytes() -> None:
 
 
 def test_pace_saves_up_shares_that_are_too_short_to_sleep() -> None:
-    slept, took_ms = paced(0.020, [10] * 20)  # 1 ms each
-    assert slept == pytest.approx([0.001, 0.005, 0.005, 0.005, 0.004])
-    assert took_ms == pytest.approx(20)
+    slept, took_ms = paced(0.024, [10] * 20)  # 1.2 ms each
+    assert slept == pytest.approx([0.0012, 0.006, 0.006, 0.006, 0.0048])
+    assert took_ms == pytest.approx(24)
