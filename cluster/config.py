@@ -5,6 +5,7 @@ Field descriptions are the user's documentation: `docs/config.md` and the JSON S
 """
 
 import ipaddress
+import shlex
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -199,7 +200,7 @@ class Node(Model):
     kind: Kind = Kind.GENERAL
     """What it serves."""
     runs: Runs = Runs.SIMULATED
-    """`simulated`: ours. `command`: your program, kept alive by Supervisor. `external`: an address, nothing is started."""
+    """`simulated`: ours. `command`: your program, kept alive by Supervisor. `external`: an address, none started."""
     weight: Annotated[int, Field(ge=0, le=256)] = 1
     """Relative share for algorithms that use weights; 0 = picked by nobody."""
     slots: Annotated[int, Field(ge=1, le=10000)] | None = None
@@ -236,6 +237,13 @@ class Node(Model):
         for field, runs in (("command", Runs.COMMAND), ("address", Runs.EXTERNAL)):
             if getattr(self, field) is not None and self.runs is not runs:
                 raise ValueError(f'"{field}" belongs to runs "{runs}", this node has runs "{self.runs}"')
+        if self.command is not None:
+            try:
+                words = shlex.split(self.command)
+            except ValueError as error:
+                raise ValueError(f'"command" cannot be split into words: {error}'.lower()) from None
+            if not words:
+                raise ValueError('"command" is empty')
         return self
 
 

@@ -1,0 +1,130 @@
+"""The fleet's share of this machine: its folders, its Supervisor, what was started and how."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cluster import load, paths
+from cluster.config import Fleet
+from cluster.errors import ConfigError, Problem, StartError
+from cluster.programs import Program, Role, local_hosts, programs_of
+from deploy.processes import Process, Supervisor, SupervisorGone
+from deploy.render import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How the running fleet was started; kept in `.run/started.json`."""
+
+    config: str
+    config_sha256: str
+    lan: bool
+    at: float
+    """Seconds since the epoch."""
+
+    @property
+    def config_changed(self) -> bool:
+        """Whether config.json holds something else now (or cannot be read)."""
+        return digest(Path(self.config)) != self.config_sha256
+
+
+@dataclass(frozen=True)
+class Here:
+    """Everything a verb needs to know of this machine."""
+
+    state: Path = field(default_factory=paths.state_dir)
+    logs: Path = field(default_factory=paths.log_dir)
+    project: Path = paths.PROJECT
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """The supervisord of this state folder, running or not."""
+        return Supervisor(self.state / "supervisor.sock")
+
+    @property
+    def conf(self) -> Path:
+        """The generated supervisord.conf."""
+        return self.state / "supervisord.conf"
+
+    @property
+    def pid_file(self) -> Path:
+        """supervisord's pid file."""
+        return self.state / "supervisord.pid"
+
+    def processes(self) -> list[Process] | None:
+        """What Supervisor says; None when there is no Supervisor."""
+        try:
+            return self.supervisor.processes()
+        except SupervisorGone:
+            return None
+
+    def options(self, config: Path, fleet: Fleet, lan: bool) -> Options:
+        """What the generated files need to know."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return Options(
+            config=config,
+            state=self.state,
+            logs=self.logs,
+            project=self.project,
+            python=sys.executable,
+            hosts=local_hosts(fleet),
+            lan=lan,
+            release=os.environ.get("FAIRLEAD_RELEASE") or "dev",
+            max_open_files=1 << 20 if hard == resource.RLIM_INFINITY else hard,
+        )
+
+    def started(self) -> Started | None:
+        """How it was started; None when nothing is written down."""
+        try:
+            return Started(**json.loads((self.state / "started.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write_started(self, started: Started) -> None:
+        """Write down how it was started."""
+        (self.state / "started.json").write_text(json.dumps(asdict(started), indent=2) + "\n")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Only one start or stop at a time; a second one waits for the first."""
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self.state / "start.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartError(
+                f"{self.state} cannot be written ({error.strerror}); set FAIRLEAD_STATE to a folder of yours"
+            ) from None
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("another start or stop is under way; waiting for it", file=sys.stderr)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def digest(config: Path) -> str:
+    """SHA-256 of a configuration file; "" when it cannot be read."""
+    try:
+        return hashlib.sha256(config.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def read_fleet(config: Path) -> tuple[Fleet, list[Program]]:
+    """The fleet and its programs on this machine. ConfigError, also when it has none here."""
+    fleet = load.load(config)
+    programs = programs_of(fleet, local_hosts(fleet))
+    if not any(p.role is not Role.LISTENER for p in programs):
+        text = 'none of them is this machine: give the host that this is "connection": "local"'
+        raise ConfigError(config.name, [Problem("hosts", text)])
+    return fleet, programs

@@ -1,0 +1,41 @@
+"""Asking a program whether it is well: over HTTP, as its users would."""
+
+import http.client
+import socket
+from dataclasses import dataclass
+
+from cluster.programs import Program, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of asking."""
+
+    well: bool
+    text: str
+    """`200`, `nothing listens`, `no answer within 2 s`; for people."""
+
+
+def ask(program: Program, timeout_s: float = 2.0, address: str = "127.0.0.1") -> Answer:
+    """GET the program's health path; where it has none, an open port must do. Never raises."""
+    if program.port is None:
+        return Answer(True, "")
+    try:
+        if program.health_path is None:
+            with socket.create_connection((address, program.port), timeout_s):
+                return Answer(True, "port open")
+        connection = http.client.HTTPConnection(address, program.port, timeout=timeout_s)
+        try:
+            connection.request("GET", program.health_path, headers={"Connection": "close"})
+            response = connection.getresponse()
+            response.read(65536)
+        finally:
+            connection.close()
+    except ConnectionRefusedError:
+        return Answer(False, "nothing listens")
+    except TimeoutError:
+        return Answer(False, f"no answer within {timeout_s:g} s")
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(False, f"{type(error).__name__}: {error}".rstrip(": "))
+    redirected = program.role is Role.NODE and 300 <= response.status < 400  # as the probes see it
+    return Answer(response.status // 100 == 2 or redirected, f"{response.status} {response.reason}")

@@ -1,0 +1,138 @@
+"""How this machine's share of the fleet is: what Supervisor says and what each program answers."""
+
+import json
+import time
+from pathlib import Path
+from typing import TypedDict
+
+from rich.console import Console
+from rich.table import Table
+
+from cluster.errors import FairleadError
+from cluster.programs import LOOPBACK, Program
+from deploy import health, procfs
+from deploy.fleet_here import Here, read_fleet
+from deploy.processes import Process
+
+
+class ProgramStatus(TypedDict):
+    """One program."""
+
+    name: str
+    role: str  # node, control, balancer, dashboard, listener
+    part: str  # name of the node or balancer
+    state: str  # Supervisor's: RUNNING STARTING BACKOFF ...; UNKNOWN without Supervisor
+    pid: int  # 0: none
+    uptime_s: float
+    address: str  # http://127.0.0.1:PORT, "" when it does not listen
+    well: bool  # runs, and answers where it can be asked
+    answer: str  # what it said when asked: "200 OK", "nothing listens", ...
+
+
+class Status(TypedDict):
+    """`status.sh --json`."""
+
+    well: bool  # everything runs and answers
+    running: bool  # there is a Supervisor
+    fleet: str
+    config: str
+    config_changed: bool  # config.json is not what it was at the start
+    lan: bool
+    since: float | None  # `at` of the start, seconds since the epoch
+    supervisor_pid: int  # 0: none
+    programs: list[ProgramStatus]
+    problems: list[str]  # one sentence for each thing that is not well
+
+
+def status(config: Path, as_json: bool) -> int:
+    """The verb `status`. 0: all is well; 3: not running, or something is not well. ConfigError."""
+    here = Here()
+    started = here.started()
+    result = look(here, Path(started.config) if started else config)
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        _show(result)
+    return 0 if result["well"] else 3
+
+
+def look(here: Here, config: Path) -> Status:
+    """Ask Supervisor and every program. ConfigError when config.json cannot be used and nothing runs."""
+    processes = here.processes()
+    started = here.started()
+    fleet_name, programs, problems = "", list[Program](), list[str]()
+    try:
+        fleet, programs = read_fleet(config)
+        fleet_name = fleet.fleet
+    except FairleadError as error:
+        if processes is None:
+            raise
+        problems.append(str(error).splitlines()[0] + "; stopping works all the same")
+    seen = {process.name: process for process in processes or []}
+    rows = [_row(program, seen.get(program.name)) for program in programs]
+    changed = bool(started and processes is not None and started.config_changed)
+    if processes is None:
+        left = procfs.supervised(here.state)
+        problems.append("not running: scripts/linux/start_all.sh starts it")
+        if left:
+            problems[-1] = (
+                f"supervisord is gone, {len(left)} processes of it run on unwatched:"
+                " scripts/linux/stop_all.sh ends them, start_all.sh starts anew"
+            )
+    else:
+        problems += [f"{row['name']}: {row['state']}, {row['answer']}" for row in rows if not row["well"]]
+    if changed:
+        problems.append(f"{config.name} has changed since the start: scripts/linux/stop_all.sh, then start_all.sh")
+    return Status(
+        well=processes is not None and all(row["well"] for row in rows) and bool(rows),
+        running=processes is not None,
+        fleet=fleet_name,
+        config=str(config),
+        config_changed=changed,
+        lan=bool(started and processes is not None and started.lan),
+        since=started.at if started and processes is not None else None,
+        supervisor_pid=here.supervisor.pid() if processes is not None else 0,
+        programs=rows,
+        problems=problems,
+    )
+
+
+def _row(program: Program, process: Process | None) -> ProgramStatus:
+    answer = health.ask(program)
+    state = process.state if process else "UNKNOWN"
+    up = process is not None and process.pid > 0 and state in ("RUNNING", "STARTING")
+    return ProgramStatus(
+        name=program.name,
+        role=program.role.value,
+        part=program.part,
+        state=state,
+        pid=process.pid if process else 0,
+        uptime_s=process.uptime_s if process else 0.0,
+        address=f"http://{LOOPBACK}:{program.port}" if program.port else "",
+        well=up and answer.well,
+        answer=answer.text or (process.description if process and not up else ""),
+    )
+
+
+def _show(result: Status) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if result["running"]:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(result["since"] or 0))
+        reach = "LAN" if result["lan"] else "this machine only"
+        console.print(
+            f"fleet {result['fleet']} · since {since} · supervisord pid {result['supervisor_pid']} · open to: {reach}"
+        )
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("program", "state", "pid", "up", "address", "answer"):
+            table.add_column(column, justify="right" if column in ("pid", "up") else "left", no_wrap=True)
+        for row in result["programs"]:
+            style = "" if row["well"] else "red"
+            up = f"{row['uptime_s']:.0f} s" if row["pid"] else "-"
+            table.add_row(
+                row["name"], row["state"], str(row["pid"] or "-"), up, row["address"], row["answer"], style=style
+            )
+        console.print(table)
+    for problem in result["problems"]:
+        console.print(problem, style="yellow")
+    if result["well"]:
+        console.print("all is well")

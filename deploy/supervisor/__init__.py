@@ -1,0 +1,1 @@
+"""What runs inside and beside Supervisor: its generated configuration and the event listener."""

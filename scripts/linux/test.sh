@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Sets up what the tests need, then runs them all. Arguments go to pytest: test.sh -k health, test.sh -m 'not e2e'.
+set -euo pipefail
+LOCK=requirements-dev.lock
+. "$(dirname "$(readlink -f "$0")")/venv.sh"
+cd "$ROOT"
+
+# Real programs that the tests drive: a browser, other servers to compare with, a load generator.
+declare -A PACKAGE_OF=([chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [jq]=jq)
+missing=()
+for program in "${!PACKAGE_OF[@]}"; do
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$program" >/dev/null || missing+=("${PACKAGE_OF[$program]}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        fail "The tests need these Debian packages:" "  sudo apt install ${missing[*]}"
+    fi
+    echo "Installing ${missing[*]}" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    # A package's service must not start: the tests use the programs, on ports of their own.
+    { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}"; } </dev/null >&2 ||
+        fail "apt could not install: ${missing[*]}"
+fi
+
+"$PYTHON" dashboard/assets/install.py >&2
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+"$PYTHON" -m mypy
+exec "$PYTHON" -m pytest "$@" </dev/null
