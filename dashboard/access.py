@@ -14,7 +14,7 @@ from flask import Request
 
 from cluster import auth
 
-ONE_YEAR_S = 365 * 24 * 3600
+SESSION_S = 30 * 24 * 3600
 
 
 class Role(StrEnum):

@@ -1,0 +1,32 @@
+// The few things that every view does to the page.
+
+export const find = (selector, inside = document) => inside.querySelector(selector);
+export const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
+
+/** Set text only when it differs: what has not changed is not touched, so selection and focus stay. */
+export function text(element, value) {
+  const string = String(value);
+  if (element.textContent !== string) element.textContent = string;
+}
+
+/** Set or (for null and false) remove an attribute, only when it differs. */
+export function attribute(element, name, value) {
+  if (value === null || value === false || value === undefined) {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+  } else if (element.getAttribute(name) !== String(value)) {
+    element.setAttribute(name, String(value));
+  }
+}
+
+/** A copy of the first element of a template. */
+export function copy(id) {
+  return document.getElementById(id).content.firstElementChild.cloneNode(true);
+}
+
+/** Make an element with text. */
+export function make(tag, className, value = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (value) element.textContent = value;
+  return element;
+}

@@ -1,0 +1,72 @@
+// The log: newest first, filtered by kind. Text only: nothing that comes from a node is ever markup.
+
+import { all, attribute, copy, find, make, text } from "./dom.js";
+import { clock } from "./format.js";
+import { store } from "./store.js";
+
+/** Kinds that are marked on the charts, with the letter that stands for each there and here. */
+export const MARKS = {
+  algorithm: "A",
+  admin: "D",
+  weight: "W",
+  health: "H",
+  eject: "E",
+  process: "P",
+  worker: "P",
+  connection: "C",
+  start: "S",
+  fault: "F",
+};
+
+const KEPT = 500;
+let only = "all";
+
+/** New lines, or (null) the whole log. */
+export function drawEvents(fresh) {
+  const list = find("#log");
+  if (fresh === null) list.replaceChildren(...store.events.map(line).reverse());
+  else for (const event of fresh) list.prepend(line(event));
+  while (list.children.length > KEPT) list.lastElementChild.remove();
+  drawFilters();
+}
+
+function line(event) {
+  const element = copy("event-template");
+  element.dataset.kind = event.kind;
+  const time = find("time", element);
+  time.dateTime = new Date(event.at * 1000).toISOString();
+  text(time, clock(event.at));
+  const kind = find(".kind", element);
+  kind.append(make("b", "letter", MARKS[event.kind] ?? "·"), event.kind);
+  text(find(".text", element), event.text);
+  const where = event.source === "dashboard" || event.source === event.who ? "" : `, ${event.source}`;
+  text(find(".by", element), `${event.who}${where}`);
+  element.hidden = only !== "all" && event.kind !== only;
+  return element;
+}
+
+function drawFilters() {
+  const counts = new Map([["all", store.events.length]]);
+  for (const event of store.events) counts.set(event.kind, (counts.get(event.kind) ?? 0) + 1);
+  const box = find("#filters");
+  for (const [kind, n] of counts) {
+    let button = [...box.children].find((child) => child.dataset.kind === kind);
+    if (!button) {
+      button = make("button", "filter");
+      button.type = "button";
+      button.dataset.kind = kind;
+      button.addEventListener("click", () => filter(kind));
+      box.append(button);
+    }
+    text(button, `${kind} ${n}`);
+    attribute(button, "aria-pressed", kind === only);
+  }
+  find("#log-empty").hidden = store.events.length > 0;
+  find("#log").hidden = store.events.length === 0;
+}
+
+function filter(kind) {
+  only = kind;
+  for (const element of all("#log > li")) element.hidden = only !== "all" && element.dataset.kind !== only;
+  drawFilters();
+}

@@ -1,0 +1,44 @@
+// What Supervisor says of every program, host by host, and which balancers there are.
+
+import { attribute, find, make, text } from "./dom.js";
+import { clock, count, span } from "./format.js";
+import { now, store } from "./store.js";
+
+const GLYPHS = { RUNNING: "●", STARTING: "◐", BACKOFF: "◐", STOPPING: "◇", STOPPED: "▪", EXITED: "▼", FATAL: "▼", UNKNOWN: "○" };
+const TONES = { RUNNING: "up", STARTING: "ejected", BACKOFF: "ejected", STOPPING: "draining", STOPPED: "maintenance", EXITED: "down", FATAL: "down" };
+
+/** New words. */
+export function drawProcesses() {
+  const { processes, balancers } = store.layout;
+  const list = find("#process-list");
+  const keys = processes.map((process) => `${process.host} ${process.name}`);
+  if (list.dataset.keys !== keys.join()) {
+    list.dataset.keys = keys.join();
+    list.replaceChildren(...processes.map(item));
+  }
+  processes.forEach((process, i) => drawItem(list.children[i], process));
+  const silent = new Map(processes.filter((process) => !process.heard).map((process) => [process.host, process.since]));
+  const notes = [...silent].map(([host, since]) => `${host}: unknown since ${clock(since)}, its listener is silent`);
+  text(find("#processes-note"), processes.length ? notes.join("; ") : "no host has reported yet; its listener runs under Supervisor");
+  text(
+    find("#balancers"),
+    balancers.map((b) => `${b.name} ${b.url} · ${count(b.workers, "worker")}${b.release ? ` · release ${b.release}` : ""}`).join("   "),
+  );
+}
+
+function item() {
+  const element = make("li");
+  element.append(make("span", "glyph"), make("span", "program"), make("span", "word"), make("span", "sub"));
+  element.firstChild.setAttribute("aria-hidden", "true");
+  return element;
+}
+
+function drawItem(element, process) {
+  const [glyph, program, word, detail] = element.children;
+  attribute(element, "data-state", TONES[process.state] ?? "unknown");
+  text(glyph, GLYPHS[process.state] ?? "○");
+  text(program, process.name);
+  text(word, process.state);
+  const restarts = process.restarts ? ` · ${process.restarts}× restarted` : "";
+  text(detail, process.heard ? `${process.host} · pid ${process.pid} · ${span(now() - process.since)}${restarts}` : `${process.host} · since ${clock(process.since)}`);
+}
