@@ -337,7 +337,8 @@ class ResponseParser:
     """Bytes of a node's connection in; one answer at a time out. Kept with the connection."""
 
     __slots__ = (
-        "_fields", "_head_bytes", "_limits", "_parser", "body", "chunked", "complete", "head_complete", "informational",
+        "_fields", "_limits", "_parser", "body", "chunked", "complete", "continued", "head_bytes", "head_complete",
+        "informational",
         "keep_alive", "length", "lines", "named", "orca", "reason", "status", "upgrade",
     )  # fmt: skip
 
@@ -359,10 +360,11 @@ class ResponseParser:
         self.named: set[bytes] | None = None
         self.head_complete = False
         self.complete = False
+        self.continued = False  # 100 Continue came
         self.informational: list[bytes] = []  # heads of 1xx answers that came before the final one
         self.body: list[bytes] = []
         self._fields = 0
-        self._head_bytes = 0
+        self.head_bytes = 0
 
     def feed(self, data: bytes) -> bytes:
         """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
@@ -379,8 +381,8 @@ class ResponseParser:
                 raise cause from None
             raise NodeFailed("not_http", f"the node's answer is not HTTP/1.1: {error}", sent=True) from None
         if not self.head_complete:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.head_bytes:
+            self.head_bytes += len(data)
+            if self.head_bytes > self._limits.head_bytes:
                 raise NodeFailed(
                     "head_too_large", f"the node's head is over {self._limits.head_bytes} bytes", sent=True
                 )
@@ -437,6 +439,7 @@ class ResponseParser:
             if drop:
                 self.lines = [line for line in self.lines if line.partition(b":")[0].lower() not in drop]
         if 100 <= status < 200 and status != 101:
+            self.continued = self.continued or status == 100
             if status != 100:  # 100 is between neighbours; 103 and the like are the client's
                 self.informational.append(b"HTTP/1.1 %d %s\r\n" % (status, self.reason) + _block(self.lines))
             self._forget_informational()

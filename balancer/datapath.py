@@ -1,0 +1,127 @@
+"""What all connections of one worker share: configuration, scoreboard, picker, pools, log.
+
+Nothing here knows of gunicorn: `worker.py` makes one inside a gunicorn worker, tests and other servers make their own.
+"""
+
+import itertools
+import os
+import secrets
+from json.encoder import encode_basestring_ascii as quoted
+from random import Random
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from balancer.ejector import Ejector
+from balancer.picker import Picker
+from balancer.scoreboard import S_DROPPED_LINES, Scoreboard
+from balancer.stream import Waits
+from balancer.upstream import NodePool
+from cluster import paths
+from cluster.config import Balancer, Fleet
+from cluster.logs import LineLog
+from cluster.wire import NodeReport
+
+if TYPE_CHECKING:
+    from balancer.connection import ClientConnection
+
+HOUSEKEEPING_S = 0.1
+
+
+def open_scoreboard(fleet: Fleet, balancer: Balancer) -> Scoreboard:
+    """The scoreboard that a balancer's workers and its control process share."""
+    # During a reload old and new workers live side by side, and one of each may be dying.
+    slots = 2 * balancer.workers + 2
+    board = Scoreboard.open(paths.scoreboard_file(balancer.name), [n.name for n in fleet.nodes], slots)
+    for record, node in zip(board.nodes, fleet.nodes, strict=True):
+        record.slots = node.known_slots
+    return board
+
+
+class DataPath:
+    """One worker's share of the balancer."""
+
+    def __init__(self, fleet: Fleet, balancer: Balancer, board: Scoreboard, access: LineLog) -> None:
+        self.fleet = fleet
+        self.balancer = balancer
+        self.timeouts = balancer.timeouts
+        self.limits = balancer.limits
+        self.retries = balancer.retries
+        self.board = board
+        self.access = access
+        self.waits = Waits()
+        self.rng = Random()
+        self.picker = Picker(board, balancer.algorithm, fleet.health.slow_start_s, self.rng)
+        self.ejector = Ejector(board, fleet.health.ejection)
+        self.connections: set[ClientConnection] = set()
+        self.draining = False
+        self.release = os.environ.get("FAIRLEAD_RELEASE", "dev")
+        self.pools = [
+            NodePool(node.name, *fleet.address_of(node), self.timeouts, self.limits, self.waits) for node in fleet.nodes
+        ]
+        self.report_seen: list[float] = [0.0] * len(fleet.nodes)
+        self._id_prefix = f"{secrets.token_hex(4)}-".encode()
+        self._ids = itertools.count(1)
+        self._decisions = LineLog(paths.log_dir() / "decisions.jsonl") if balancer.decision_log else None
+        self.picker.refresh(monotonic())
+        self._housekeeper = gevent.spawn(self._housekeep)
+
+    def new_id(self) -> bytes:
+        """A request id that no other worker makes."""
+        return b"%s%x" % (self._id_prefix, next(self._ids))
+
+    def log_decision(self, node: str, ready: list[str], sequence: int) -> None:
+        """Write a pick with what it was made from, when decision logging is on."""
+        if self._decisions is None:
+            return
+        self._decisions.write_json(
+            {
+                "at": time(),
+                "algorithm": self.picker.algorithm.key,
+                "sequence": sequence,
+                "ready": ready,
+                "in_flight": [n.in_flight for n in self.board.nodes],
+                "scores": self.picker.algorithm.explain(),
+                "node": node,
+            }
+        )
+
+    def log_access(self, **fields: Any) -> None:
+        """One line a request. Values are str, int, float or None."""
+        parts = [
+            f'"{key}":{quoted(value) if isinstance(value, str) else "null" if value is None else value}'
+            for key, value in fields.items()
+        ]
+        self.access.write("{" + ",".join(parts) + "}")
+
+    def heard(self, index: int, report: NodeReport, now: float) -> None:
+        """A node's own load report came with an answer."""
+        self.report_seen[index] = now
+        self.board.nodes[index].reported(report, now)
+
+    def close(self) -> None:
+        """Write what is buffered and let go."""
+        self._housekeeper.kill()
+        for pool in self.pools:
+            pool.close_idle(monotonic() + 1)
+        self.access.close()
+        if self._decisions is not None:
+            self._decisions.close()
+        self.waits.close()
+
+    def _housekeep(self) -> None:
+        """Ten times a second: follow the scoreboard, close old connections, write the log."""
+        for beat in itertools.count():
+            gevent.sleep(HOUSEKEEPING_S)
+            now = monotonic()
+            self.board.refresh_live()
+            self.picker.refresh(now)
+            if beat % 3 == 0:
+                self.access.flush()
+                self.board.q[self.board.own + S_DROPPED_LINES] = self.access.dropped
+                if self._decisions is not None:
+                    self._decisions.flush()
+            if beat % 10 == 0:
+                for pool in self.pools:
+                    pool.close_idle(now - self.timeouts.node_keep_alive_s)

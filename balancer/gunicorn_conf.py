@@ -1,0 +1,23 @@
+"""gunicorn's settings for the traffic port: `gunicorn -c python:balancer.gunicorn_conf balancer.worker:application`."""
+
+import os
+
+from balancer.algorithms import check_algorithm
+from cluster.fleet import this_balancer
+
+_fleet, _balancer = this_balancer()
+check_algorithm(_balancer)
+
+bind = (
+    "fd://0"
+    if os.environ.get("FAIRLEAD_INHERIT")
+    else f"{os.environ.get('FAIRLEAD_BIND', '127.0.0.1')}:{_balancer.port}"
+)
+workers = _balancer.workers
+worker_class = "balancer.worker.BalancerWorker"
+worker_connections = _balancer.limits.connections
+backlog = 2048
+timeout = 30  # a worker whose loop stands still for so long is replaced
+graceful_timeout = 30
+proc_name = f"fairlead-{_balancer.name}"
+control_socket_disable = True

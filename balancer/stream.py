@@ -1,0 +1,209 @@
+"""Bytes in and out of a socket without blocking the worker, each wait with a time limit.
+
+Two things make this fast. The socket's own `recv` and `send` are tried first, and only when they would block does the
+greenlet wait for its event. And there is one timer for all waits of a worker instead of one each: `Waits` looks ten
+times a second for those whose limit has passed, so limits are kept to a tenth of a second.
+"""
+
+import _socket
+import contextlib
+import errno
+import socket
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub, getcurrent
+
+CHUNK = 65536
+TICK_S = 0.1
+_READ, _WRITE = 1, 2
+_PEEK = socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0)
+
+
+class TimedOut(Exception):
+    """A wait took longer than its limit."""
+
+
+class Interrupted(Exception):
+    """Somebody else ended the wait: the worker stops, or the other half of a tunnel is done."""
+
+
+class PeerReset(Exception):
+    """The client on whose behalf we wait has reset its connection."""
+
+
+class Waits:
+    """All waits of a worker, and the one timer that ends them. Needs a running gevent hub."""
+
+    def __init__(self) -> None:
+        self._hub = get_hub()
+        self._waiting: set[Stream] = set()
+        self._timer = self._hub.loop.timer(TICK_S, TICK_S)
+        self._timer.start(self._tick)
+
+    def close(self) -> None:
+        self._timer.stop()
+        self._timer.close()
+
+    def one(self, stream: "Stream", watcher: Any, limit_s: float) -> None:
+        """Wait until the watcher fires. TimedOut, Interrupted or PeerReset otherwise."""
+        greenlet = getcurrent()
+        stream.greenlet = greenlet
+        stream.expires = monotonic() + limit_s
+        self._waiting.add(stream)
+        watcher.start(greenlet.switch)
+        try:
+            self._hub.switch()
+        finally:
+            watcher.stop()
+            self._waiting.discard(stream)
+            stream.greenlet = None
+
+    def either(self, a: "Stream", b: "Stream", limit_s: float) -> "Stream":
+        """Wait until one of two streams can be read; returns it."""
+        greenlet = getcurrent()
+        b.reader.start(greenlet.switch, b)
+        a.greenlet = greenlet
+        a.expires = monotonic() + limit_s
+        self._waiting.add(a)
+        a.reader.start(greenlet.switch, a)
+        try:
+            ready: Stream = self._hub.switch()
+            return ready
+        finally:
+            a.reader.stop()
+            b.reader.stop()
+            self._waiting.discard(a)
+            a.greenlet = None
+
+    def _tick(self) -> None:
+        now = monotonic()
+        late = [s for s in self._waiting if s.expires <= now or s.on_behalf_of is not None]
+        for stream in late:
+            if stream.greenlet is None:
+                continue  # it went on while we served the others
+            if stream.expires <= now:
+                stream.greenlet.throw(TimedOut())
+            elif stream.on_behalf_of is not None and stream.on_behalf_of.was_reset():
+                stream.greenlet.throw(PeerReset())
+
+
+class Stream:
+    """One connected socket. After `close` it must not be used."""
+
+    __slots__ = ("_raw_recv", "_raw_send", "_waits", "_writer", "expires", "greenlet", "on_behalf_of", "reader", "sock")
+
+    def __init__(self, sock: Any, waits: Waits) -> None:
+        raw = getattr(sock, "_sock", sock)  # under gevent's socket lies the plain non-blocking one
+        self.sock = sock
+        self._raw_recv = raw.recv
+        self._raw_send = raw.send
+        self._waits = waits
+        self.reader = get_hub().loop.io(raw.fileno(), _READ)
+        self._writer: Any = None
+        self.greenlet: Any = None
+        self.expires = 0.0
+        self.on_behalf_of: Stream | None = None
+
+    @classmethod
+    def connect(cls, address: tuple[Any, ...], family: int, waits: Waits, limit_s: float) -> "Stream":
+        """Open a connection. OSError or TimedOut when it does not come about."""
+        sock = _socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = cls(sock, waits)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            code = sock.connect_ex(address)
+            if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+                stream.wait_writable(limit_s)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, errno.errorcode.get(code, str(code)))
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def recv(self, limit_s: float) -> bytes:
+        """What has come, at most 64 KiB; b"" at the end. OSError, TimedOut, Interrupted, PeerReset."""
+        while True:
+            try:
+                data: bytes = self._raw_recv(CHUNK)
+                return data
+            except BlockingIOError:
+                self._waits.one(self, self.reader, limit_s)
+            except InterruptedError:
+                continue
+
+    def send(self, data: bytes, limit_s: float) -> None:
+        """Send all of it; `limit_s` bounds each time that nothing moves. OSError, TimedOut, Interrupted."""
+        try:
+            sent = self._raw_send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(data):
+            return
+        view = memoryview(data)
+        while sent < len(data):
+            self.wait_writable(limit_s)
+            try:
+                sent += self._raw_send(view[sent:])
+            except BlockingIOError:
+                continue
+
+    def wait_writable(self, limit_s: float) -> None:
+        if self._writer is None:
+            self._writer = get_hub().loop.io(self.sock.fileno(), _WRITE)
+        self._waits.one(self, self._writer, limit_s)
+
+    def either(self, other: "Stream", limit_s: float) -> "Stream":
+        """Wait until this stream or the other can be read; returns which."""
+        return self._waits.either(self, other, limit_s)
+
+    def readable(self) -> bool:
+        """Whether something has come that nobody has read: bytes, an end or a reset."""
+        try:
+            self._raw_recv(1, _PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def was_reset(self) -> bool:
+        """Whether the other side has reset the connection; an orderly end (half-close) is not a reset."""
+        try:
+            self._raw_recv(1, _PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def interrupt(self) -> None:
+        """End the wait of whoever uses this stream, if there is one."""
+        if self.greenlet is not None:
+            get_hub().loop.run_callback(self._throw)
+
+    def _throw(self) -> None:
+        if self.greenlet is not None:
+            self.greenlet.throw(Interrupted())
+
+    def end_sending(self) -> None:
+        """Half-close: the other side reads the end, we may still read."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Free the socket and its events. Safe to call twice."""
+        if self.sock is None:
+            return
+        self.reader.close()
+        if self._writer is not None:
+            self._writer.close()
+        self.sock.close()
+        self.sock = None

@@ -1,0 +1,92 @@
+"""Connections to one node: kept alive, taken newest first, closed before the node would close them.
+
+A kept connection can always be closed by the node at the very moment we use it. So it is used only for requests that
+may be sent again, never for a POST, and such an end is nobody's fault: it costs one more connection, not a failure of
+the node (what nginx and others count as a failure ejects healthy nodes).
+"""
+
+import socket
+from collections import deque
+from time import monotonic
+from typing import Any
+
+from gevent import socket as gsocket
+
+from balancer.http1 import ResponseParser
+from balancer.stream import Stream, TimedOut, Waits
+from cluster.config import Limits, Timeouts
+from cluster.errors import NodeFailed, NodeTooSlow
+
+RESOLVE_S = 10.0  # how long a looked-up address is believed
+
+
+class NodeConnection:
+    """A connection to a node and the parser that goes with it."""
+
+    __slots__ = ("idle_since", "parser", "stream")
+
+    def __init__(self, stream: Stream, parser: ResponseParser) -> None:
+        self.stream = stream
+        self.parser = parser
+        self.idle_since = 0.0
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+class NodePool:
+    """Opens connections to one node and keeps the idle ones. One a worker and node."""
+
+    def __init__(self, name: str, host: str, port: int, timeouts: Timeouts, limits: Limits, waits: Waits) -> None:
+        self.name = name
+        self.authority = f"{host}:{port}".encode("ascii", "replace")
+        self._host = host
+        self._port = port
+        self._timeouts = timeouts
+        self._limits = limits
+        self._waits = waits
+        self._idle: deque[NodeConnection] = deque()
+        self._resolved: tuple[int, tuple[Any, ...]] | None = None
+        self._resolved_at = 0.0
+
+    def take(self) -> NodeConnection | None:
+        """A kept connection, the newest; None when there is none young enough."""
+        oldest = monotonic() - self._timeouts.node_keep_alive_s
+        if self._idle:
+            connection = self._idle.pop()
+            if connection.idle_since > oldest:
+                return connection
+            connection.close()
+            self.close_idle(oldest)  # the others are older still
+        return None
+
+    def open(self) -> NodeConnection:
+        """A fresh connection. NodeFailed or NodeTooSlow, with nothing sent."""
+        try:
+            family, address = self._address()
+            stream = Stream.connect(address, family, self._waits, self._timeouts.connect_s)
+        except TimedOut:
+            text = f"node {self.name} did not accept a connection within {self._timeouts.connect_s:g} s"
+            raise NodeTooSlow("connect_timeout", text, sent=False) from None
+        except OSError as error:
+            raise NodeFailed("refused", f"node {self.name} cannot be connected: {error}", sent=False) from None
+        return NodeConnection(stream, ResponseParser(self._limits))
+
+    def give_back(self, connection: NodeConnection) -> None:
+        """Keep a connection on which everything sent was answered."""
+        if len(self._idle) >= self._limits.idle_node_connections:
+            connection.close()
+            return
+        connection.idle_since = monotonic()
+        self._idle.append(connection)
+
+    def close_idle(self, before: float) -> None:
+        """Close those that have been idle since before that monotonic time."""
+        while self._idle and self._idle[0].idle_since <= before:
+            self._idle.popleft().close()
+
+    def _address(self) -> tuple[int, tuple[Any, ...]]:
+        if self._resolved is None or monotonic() > self._resolved_at + RESOLVE_S:
+            family, _, _, _, address = gsocket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
+            self._resolved, self._resolved_at = (int(family), tuple(address)), monotonic()
+        return self._resolved

@@ -1,0 +1,95 @@
+"""The gunicorn worker that is the balancer. Read this first.
+
+gunicorn's master forks us, hands us the listening socket, watches that we live, and tells us when to stop. We take each
+client connection ourselves and speak HTTP on it (connection.py); no WSGI and no Flask are on this path.
+"""
+
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gunicorn.sock import ssl_context
+from gunicorn.workers.ggevent import GeventWorker
+
+from balancer.connection import ClientConnection
+from balancer.datapath import DataPath, open_scoreboard
+from cluster import paths
+from cluster.fleet import this_balancer
+from cluster.logs import LineLog
+
+IDLE_GRACE_S = 3.0  # how long idle kept-alive connections are still read when the worker stops
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """gunicorn wants a WSGI application; ours is never called, because `BalancerWorker` serves connections itself."""
+    raise RuntimeError("start gunicorn with -c python:balancer.gunicorn_conf")
+
+
+class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gevent worker that balances instead of serving an application."""
+
+    path: DataPath
+
+    def run(self) -> None:
+        fleet, balancer = this_balancer()
+        board = open_scoreboard(fleet, balancer)
+        slot = board.claim()
+        self.path = DataPath(fleet, balancer, board, LineLog(paths.log_dir() / "access.jsonl"))
+        self.log.info(
+            "balancer %s: worker in slot %d, algorithm %s", balancer.name, slot, self.path.picker.algorithm.key
+        )
+        servers = [self._listen(s) for s in self.sockets]
+        while self.alive:
+            self.notify()
+            for _ in range(4):  # a stop is seen at once, not after the second that gunicorn's own worker sleeps
+                if self.alive:
+                    gevent.sleep(0.25)
+        self._stop(servers)
+
+    def notify(self) -> None:
+        """Tell the master that we live; when it is dead, finish what we have in hand and go."""
+        self.tmp.notify()
+        if self.ppid != os.getppid():
+            self.alive = False
+
+    def _listen(self, listener: Any) -> StreamServer:
+        listener.setblocking(1)
+        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
+        scheme = b"https" if tls else b"http"
+
+        def handle(sock: Any, peer: Any) -> None:
+            if isinstance(peer, tuple):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ClientConnection(self.path, sock, peer, scheme).serve()
+
+        server = StreamServer(listener, handle=handle, spawn=Pool(self.path.limits.connections), **tls)
+        if self.cfg.workers > 1:
+            server.max_accept = 1  # leave some for the other workers
+        server.start()
+        return server
+
+    def _stop(self, servers: list[StreamServer]) -> None:
+        """Stop accepting, answer what comes on open connections with `Connection: close`, then go."""
+        path = self.path
+        path.draining = True
+        for server in servers:
+            server.close()
+        begun = time.monotonic()
+        while path.connections and time.monotonic() - begun < self.cfg.graceful_timeout:
+            self.tmp.notify()
+            if time.monotonic() - begun > IDLE_GRACE_S:
+                for connection in path.connections:
+                    if not connection.busy:
+                        connection.stream.interrupt()
+            gevent.sleep(0.05)
+        if path.connections:
+            self.log.warning("stopped with %d connections still busy", len(path.connections))
+        for server in servers:
+            server.stop(timeout=0.5)
+        path.close()
+        sys.stdout.flush()
