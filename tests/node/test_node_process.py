@@ -25,6 +25,7 @@ from node.video import Video
 pytestmark = pytest.mark.e2e
 
 SLOTS = 2
+GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "python:node.gunicorn_conf", "node.app:application"]
 
 
 class Running:
@@ -76,8 +77,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Running]:
-    port = free_port()
+def started(folder: Path, listening: socket.socket | None = None) -> Iterator[Running]:
+    """A node on a free port, or, as under Supervisor, on a listening socket that it inherits as its fd 0."""
+    port = listening.getsockname()[1] if listening else free_port()
     config = {
         "balancers": [{"name": "b1"}],
         "nodes": [{"name": "n1", "port": port, "kind": "video", "slots": SLOTS, "speed": 1.0}],
@@ -92,10 +94,10 @@ def started(folder: Path) -> Iterator[Running]:
         "FAIRLEAD_RELEASE": "r1",
     }
     environment.pop("FAIRLEAD_BIND", None)
-    environment.pop("FAIRLEAD_INHERIT", None)
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:node.gunicorn_conf", "node.app:application"]
+    environment["FAIRLEAD_INHERIT"] = "1" if listening else ""
+    command = ["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", *GUNICORN]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=paths.PROJECT, env=environment, stderr=log, stdout=log)
+        process = subprocess.Popen(command, cwd=paths.PROJECT, env=environment, stdin=listening, stderr=log, stdout=log)
     try:
         running = Running(port, auth.read_token(folder / "run" / "token"), process, folder / "log")
         ends = time.monotonic() + 20
@@ -197,12 +199,20 @@ def test_a_large_body_is_streamed_through_a_hash(node: Running) -> None:
     assert resident_kb(node) - before_kb < 16_000
 
 
+def worker(node: Running) -> Path:
+    """The worker's folder in /proc."""
+    master = node.process.pid
+    return Path("/proc") / Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
+
+
 def resident_kb(node: Running) -> int:
     """Resident memory of the worker."""
-    master = node.process.pid
-    worker = Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
-    status = Path(f"/proc/{worker}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0])
+    return int((worker(node) / "status").read_text().split("VmRSS:")[1].split()[0])
+
+
+def test_a_small_limit_of_open_files_is_raised(node: Running) -> None:
+    soft, hard = (worker(node) / "limits").read_text().split("Max open files")[1].split()[:2]
+    assert int(soft) == (65536 if hard == "unlimited" else min(int(hard), 65536)) > 256
 
 
 def test_more_requests_than_slots_wait_in_front(node: Running) -> None:
@@ -248,7 +258,12 @@ def test_a_client_that_leaves_gives_back_slot_and_place(node: Running, close: Ca
 
 
 def test_a_viewer_that_leaves_in_the_middle_gives_its_slot_back(node: Running) -> None:
-    with node.asking("GET /video/x?service_ms=60000 HTTP/1.1") as viewer:  # asleep between two chunks
+    # 8 bytes of one block, then a long sleep before the next
+    with node.asking("GET /video/x?service_ms=20000 HTTP/1.1\r\nRange: bytes=32760-65535") as viewer:
+        data = b""
+        while not data.partition(b"\r\n\r\n")[2]:
+            data += viewer.recv(65536)
+        assert data.startswith(b"HTTP/1.1 206")
         node.until(lambda stats: stats["working"] == 1)
         viewer.close()
         node.until(lambda stats: stats["working"] == 0, within_s=1)
@@ -384,18 +399,32 @@ def cpu_s(node: Running) -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
-    [(None, "FAIRLEAD_NODE is not set"), ("n9", 'FAIRLEAD_NODE is "n9"; config.json has these simulated nodes: n1')],
+    ("name", "nodes", "code", "told"),
+    [
+        (None, [{"name": "n1", "port": 5001}], 1, "FAIRLEAD_NODE is not set"),
+        ("n9", [{"name": "n1", "port": 5001}], 1, "config.json has these simulated nodes: n1"),
+        ("n1", [{"name": "n1", "port": 0}], 2, "nodes[0].port"),
+    ],
 )
-def test_a_node_that_cannot_start_says_why(tmp_path: Path, name: str | None, told: str) -> None:
-    config = {"balancers": [{"name": "b1"}], "nodes": [{"name": "n1", "port": 5001}]}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+def test_a_node_that_cannot_start_says_why(tmp_path: Path, name: str | None, nodes: Any, code: int, told: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"balancers": [{"name": "b1"}], "nodes": nodes}))
     environment = {**os.environ, "FAIRLEAD_CONFIG": str(tmp_path / "config.json")}
     environment.pop("FAIRLEAD_NODE", None)
     if name:
         environment["FAIRLEAD_NODE"] = name
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:node.gunicorn_conf", "node.app:application"]
-    ended = subprocess.run(command, cwd=paths.PROJECT, env=environment, capture_output=True, text=True, timeout=20)
-    assert ended.returncode == 1
-    assert told in ended.stderr
+    ended = subprocess.run(GUNICORN, cwd=paths.PROJECT, env=environment, capture_output=True, text=True, timeout=20)
+    assert ended.returncode == code
+    assert ended.stderr.count(told) == 1
     assert "Traceback" not in ended.stderr
+
+
+def test_an_inherited_socket_is_served(tmp_path: Path) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        with started(tmp_path, listening) as node:
+            assert node.ask("/?service_ms=1")[0].status == 200
+            node.process.terminate()
+            assert node.process.wait(15) == 0
+        with socket.create_connection(listening.getsockname(), timeout=1):
+            pass  # still listening: the next process takes over without a refused connection
