@@ -59,6 +59,10 @@ def parse(text: str, source: str = "config.json") -> Fleet:
     return fleet
 
 
+_OBJECT = "must be an object, { ... }"
+_SHAPES = {"model_type": _OBJECT, "dict_type": _OBJECT, "tuple_type": "must be a list, [ ... ]"}
+
+
 def _problem(error: dict[str, Any]) -> Problem:
     """One of pydantic's errors in our words: the value, the rule, the way out."""
     loc = error["loc"]
@@ -70,7 +74,7 @@ def _problem(error: dict[str, Any]) -> Problem:
         return Problem(path, f"unknown key; {hint}")
     if error["type"] == "missing":
         return Problem(path, "is missing and has no default")
-    message = error["msg"].removeprefix("Value error, ")
+    message = _SHAPES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     value = error["input"]
     if isinstance(value, dict | list):
         return Problem(path, message)

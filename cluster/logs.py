@@ -49,9 +49,11 @@ class LineLog:
             self._open()
             data = ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
             written = os.write(self._fd, data)
-            if written < len(data):  # the disk filled up in mid-line: end the line, so that the next is readable
-                self.dropped += 1 + data.count(b"\n", written)
-                os.write(self._fd, b"\n")
+            if written < len(data):  # the disk filled up
+                self.dropped += data.count(b"\n", written)
+                lines = []  # counted
+                if data[written - 1 : written] != b"\n":  # in mid-line: end it, so that the next is readable
+                    os.write(self._fd, b"\n")
         except OSError:
             self.dropped += len(lines)
 

@@ -20,7 +20,7 @@ who ends the wait, because a master that is killed leaves its workers' requests 
 _PRIORITY = {role: 100 * place for place, role in enumerate(Role, start=1)} | {Role.LISTENER: 10}
 _GUNICORN = {
     Role.NODE: ("node.gunicorn_conf", "node.app:application"),
-    Role.CONTROL: ("balancer.control_conf", "balancer.control:application"),
+    Role.CONTROL: ("balancer.control_conf", "balancer.control:create()"),
     Role.BALANCER: ("balancer.gunicorn_conf", "balancer.worker:application"),
     Role.DASHBOARD: ("dashboard.gunicorn_conf", "dashboard.app:application"),
 }
