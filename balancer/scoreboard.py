@@ -113,6 +113,14 @@ class Scoreboard:
         for node in self.nodes:
             node.forget_times()
 
+    def is_current(self, path: Path) -> bool:
+        """Whether `path` still names the file that is mapped here."""
+        try:
+            now, mine = os.stat(path), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (now.st_dev, now.st_ino) == (mine.st_dev, mine.st_ino)
+
     # -- slots -------------------------------------------------------------------------------------------------------
 
     def claim(self) -> int:
@@ -399,6 +407,10 @@ class NodeRecord:
     def _newest(self, value: int, stamp: int) -> tuple[float, float]:
         at = max(self._all, key=lambda a: self._d[a + stamp])
         return self._d[at + value], self._d[at + stamp]
+
+    def own_words(self) -> tuple[int, ...]:
+        """Where each worker's record of this node begins, in words."""
+        return self._all
 
     def forget_times(self) -> None:
         """Drop every monotonic time: the machine was rebooted."""

@@ -94,7 +94,7 @@ class WorkerView(TypedDict):
 
     slot: int
     pid: int
-    algorithm: str  # the one it uses now
+    algorithm: str  # the one it uses now; "" while it has not yet followed the newest order
     in_flight: int
     connections: int
 
