@@ -15,7 +15,8 @@ import gevent
 
 from balancer.ejector import Ejector
 from balancer.picker import Picker
-from balancer.scoreboard import S_DROPPED_LINES, Scoreboard
+from balancer.scoreboard import Scoreboard
+from balancer.scoreboard_layout import S_DROPPED_LINES
 from balancer.stream import Waits
 from balancer.upstream import NodePool
 from cluster import paths

@@ -5,7 +5,9 @@ shrinks again after a time without one. Never more than `max_share` of the nodes
 and when only ejected nodes are left they are used after all: see `LAST_RESORT` in cluster/states.py.
 """
 
-from balancer.scoreboard import N_CAUSE, N_EJECTED_UNTIL, N_EJECTIONS, N_ERRORS, N_FAILURES, NodeRecord, Scoreboard
+from balancer.node_record import NodeRecord
+from balancer.scoreboard import Scoreboard
+from balancer.scoreboard_layout import N_CAUSE, N_EJECTED_UNTIL, N_EJECTIONS, N_ERRORS, N_FAILURES
 from cluster.config import Ejection
 
 CAUSES = (

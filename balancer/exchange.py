@@ -17,17 +17,9 @@ import gevent
 from balancer.algorithms import Need
 from balancer.histogram import bucket_of
 from balancer.http1 import FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, VIA, Request, ResponseParser, request_head
+from balancer.node_record import NodeRecord
 from balancer.retry import REPLAY_BYTES, may_retry
-from balancer.scoreboard import (
-    N_RETRIED,
-    S_BYTES_IN,
-    S_BYTES_OUT,
-    S_ERRORS,
-    S_IN_FLIGHT,
-    S_REQUESTS,
-    S_RETRIES,
-    NodeRecord,
-)
+from balancer.scoreboard_layout import N_RETRIED, S_BYTES_IN, S_BYTES_OUT, S_ERRORS, S_IN_FLIGHT, S_REQUESTS, S_RETRIES
 from balancer.stream import PeerReset, Stream, TimedOut
 from balancer.tunnel import tunnel
 from balancer.upstream import NodeConnection, NodePool

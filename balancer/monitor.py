@@ -14,18 +14,10 @@ from balancer.algorithms import ALGORITHMS
 from balancer.ejector import CAUSES
 from balancer.events import EventLog
 from balancer.health import Prober
+from balancer.node_record import NodeRecord
 from balancer.orders import Orders
-from balancer.scoreboard import (
-    N_ATTEMPTS,
-    N_CAUSE,
-    N_EJECTED_UNTIL,
-    N_ERRORS,
-    S_ERRORS,
-    S_PID,
-    S_REQUESTS,
-    NodeRecord,
-    Scoreboard,
-)
+from balancer.scoreboard import Scoreboard
+from balancer.scoreboard_layout import N_ATTEMPTS, N_CAUSE, N_EJECTED_UNTIL, N_ERRORS, S_ERRORS, S_PID, S_REQUESTS
 from balancer.stream import Waits
 from balancer.upstream import NodePool
 from balancer.windows import Rolling

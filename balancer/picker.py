@@ -8,7 +8,9 @@ from collections.abc import Collection
 from random import Random
 
 from balancer.algorithms import ALGORITHMS, Algorithm, Request
-from balancer.scoreboard import S_GENERATION, S_PICKS, NodeRecord, Scoreboard
+from balancer.node_record import NodeRecord
+from balancer.scoreboard import Scoreboard
+from balancer.scoreboard_layout import S_GENERATION, S_PICKS
 from cluster.errors import NoReadyNode
 from cluster.states import LAST_RESORT
 
@@ -22,7 +24,7 @@ class Picker:
         self._slow_start_s = slow_start_s
         self._rng = rng
         self._generation = -1
-        self._picks = tuple(board._slot_at(s) + S_PICKS for s in range(board.slots))
+        self._picks = tuple(board.slot_at(s) + S_PICKS for s in range(board.slots))
         self.algorithm: Algorithm = ALGORITHMS[default](rng)
         self.ready: list[NodeRecord] = []
         self.bypassed = False  # all were ejected, so the ejected are used

@@ -6,7 +6,8 @@ from time import monotonic, time
 from balancer.algorithms import ALGORITHMS
 from balancer.algorithms.dynamic import estimate
 from balancer.monitor import Monitor
-from balancer.scoreboard import (
+from balancer.node_record import NodeRecord
+from balancer.scoreboard_layout import (
     N_ATTEMPTS,
     N_ERRORS,
     N_RETRIED,
@@ -21,7 +22,6 @@ from balancer.scoreboard import (
     S_REJECTED,
     S_REQUESTS,
     S_RETRIES,
-    NodeRecord,
 )
 from cluster.config import Node
 from cluster.states import State
