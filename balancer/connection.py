@@ -13,7 +13,7 @@ from typing import Any
 
 from balancer.datapath import DataPath
 from balancer.exchange import Exchange
-from balancer.http1 import Request, RequestParser
+from balancer.http1_request import Request, RequestParser
 from balancer.scoreboard_layout import S_ABORTED, S_CONNECTIONS, S_REJECTED
 from balancer.stream import Interrupted, PeerReset, Stream, TimedOut
 from cluster.errors import BadRequest, ClientGone, NodeTooSlow, ProxyError

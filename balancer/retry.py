@@ -1,10 +1,7 @@
 """May this request be tried again?"""
 
-from balancer.http1 import Request
+from balancer.http1_request import Request
 from cluster.errors import NodeFailed
-
-REPLAY_BYTES = 65536
-"""A request body up to this size is kept so that it can be sent again; a longer one cannot be."""
 
 
 def may_retry(request: Request, failure: NodeFailed, *, attempts: int, most: int, replayable: bool) -> bool:

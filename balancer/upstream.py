@@ -12,7 +12,7 @@ from typing import Any
 
 from gevent import socket as gsocket
 
-from balancer.http1 import ResponseParser
+from balancer.http1_response import ResponseParser
 from balancer.stream import Stream, TimedOut, Waits
 from cluster.config import Limits, Timeouts
 from cluster.errors import NodeFailed, NodeTooSlow

@@ -1,0 +1,321 @@
+"""One attempt at one node: send the request, relay the answer, say how it ended.
+
+    send head and body ─► read the node's head ─► relay its body
+       │ reset                │ late, closed         │ cut off: the client's connection is cut too
+
+Nothing is held whole: a body goes on as it comes, and who reads slowly slows the sender.
+"""
+
+import http
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from balancer.http1_request import FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, VIA, request_head
+from balancer.http1_response import ResponseParser
+from balancer.stream import CHUNK, TimedOut
+from balancer.tunnel import tunnel
+from balancer.upstream import NodeConnection, NodePool
+from cluster.errors import NodeFailed, NodeTooSlow
+
+if TYPE_CHECKING:
+    from balancer.exchange import Exchange
+
+REPLAY_BYTES = 65536  # a request body up to this size is kept, so that it can be sent again
+CONTINUE_S = 1.0  # how long a node may take to say 100 Continue before we say it (RFC 9110 section 10.1.1)
+
+
+class Attempt:
+    """One use of one connection to a node for one request."""
+
+    __slots__ = ("client", "connection", "exchange", "name", "path", "pool", "request")
+
+    def __init__(self, exchange: "Exchange", connection: NodeConnection, pool: NodePool) -> None:
+        self.exchange = exchange
+        self.client = exchange.client
+        self.path = exchange.path
+        self.request = exchange.request
+        self.connection = connection
+        self.pool = pool
+        self.name = pool.name
+
+    def run(self) -> None:
+        """NodeFailed when the node does not do its part, ClientGone or BadRequest when the client does not.
+
+        Afterwards the connection is kept for the next request, or closed.
+        """
+        stream, parser = self.connection.stream, self.connection.parser
+        stream.on_behalf_of = self.client.stream
+        keep = False
+        try:
+            parser.begin()
+            try:
+                try:
+                    self._send_request()
+                except OSError:
+                    if not self.request.has_body:
+                        raise  # with a body: the node may have answered before it closed (413), so look
+                self._read_head()
+            except TimedOut:
+                limit = self.path.timeouts.first_byte_s
+                text = f"node {self.name} sent no answer within {limit:g} s"
+                raise NodeTooSlow("first_byte_timeout", text, sent=True) from None
+            except OSError as error:
+                raise NodeFailed("reset", f"node {self.name} broke off: {error}", sent=True) from None
+            self.exchange.heard(parser)
+            if parser.status == 101:
+                self._tunnel()
+            else:
+                keep = self._relay()
+        finally:
+            stream.on_behalf_of = None
+            if keep:
+                self.pool.give_back(self.connection)
+            else:
+                self.connection.close()
+
+    # -- request up --------------------------------------------------------------------------------------------------
+
+    def _send_request(self) -> None:
+        request, exchange, stream = self.request, self.exchange, self.connection.stream
+        idle_s = self.path.timeouts.idle_s
+        head = request_head(request, self.pool.authority, self._forwarded())
+        if not request.has_body:
+            stream.send(head, idle_s)
+            return
+        if exchange.replay:  # a second attempt: what was already read from the client comes first
+            head += b"".join(exchange.replay)
+            if exchange.uploaded:
+                stream.send(head, idle_s)
+                return
+        elif request.expects_continue and not request.chunks and not request.complete:
+            stream.send(head, idle_s)
+            if not self._await_continue():
+                return
+            head = b""
+        while True:
+            piece = self._body_piece()
+            if piece is not None:
+                head += piece
+                if request.complete and not request.chunks:
+                    stream.send(head, idle_s)
+                    return
+                if len(head) < CHUNK and request.chunks:
+                    continue
+            if head:
+                stream.send(head, idle_s)
+                head = b""
+            if request.complete and not request.chunks:
+                return
+            if not request.chunks and not self.client.more_body(request, stream):
+                return  # the node speaks already: its answer counts, the rest of the body does not
+
+    def _body_piece(self) -> bytes | None:
+        """What has come of the body, framed for the node; None when nothing has."""
+        request, exchange = self.request, self.exchange
+        if not request.chunks and not request.complete:
+            return None
+        data = b"".join(request.chunks)
+        request.chunks.clear()
+        if request.chunked:
+            framed = b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+            if request.complete:
+                framed += b"0\r\n\r\n"
+        else:
+            framed = data
+        exchange.uploaded = request.complete
+        if exchange.replay is not None:
+            exchange.replay.append(framed)
+            if request.body_bytes > REPLAY_BYTES:
+                exchange.replay = None
+        return framed
+
+    def _await_continue(self) -> bool:
+        """Wait for the node's 100 Continue and pass it on; False when it gave its final answer at once."""
+        stream, parser = self.connection.stream, self.connection.parser
+        try:
+            while not parser.continued and not parser.head_complete:
+                data = stream.recv(CONTINUE_S)
+                if not data:
+                    raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
+                parser.feed(data)
+        except TimedOut:
+            pass  # it does not know of 100: the body is sent all the same
+        if parser.head_complete:
+            return False
+        self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.request.expects_continue = False
+        return True
+
+    def _forwarded(self) -> bytes:
+        """The fields that tell the node about the client, and the blank line."""
+        request, client = self.request, self.client
+        came, via = request.forwarded, b"1.1 fairlead"
+        address, host, proto = client.address, request.host, client.scheme
+        if came:
+            if VIA in came:
+                via = came[VIA] + b", " + via
+            if client.trusted:
+                if FORWARDED_FOR in came:
+                    address = came[FORWARDED_FOR] + b", " + address
+                host, proto = came.get(FORWARDED_HOST, host), came.get(FORWARDED_PROTO, proto)
+        return _FORWARDED % (address, host, proto, via, request.id)
+
+    # -- answer down -------------------------------------------------------------------------------------------------
+
+    def _read_head(self) -> None:
+        stream, parser = self.connection.stream, self.connection.parser
+        limit_s = self.path.timeouts.first_byte_s
+        while not parser.head_complete:
+            data = stream.recv(limit_s)
+            if not data:
+                raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
+            rest = parser.feed(data)
+            if parser.informational:
+                if self.request.version_1_1:
+                    self.client.send(b"".join(parser.informational))
+                parser.informational.clear()
+            if rest and parser.status == 101:
+                parser.body.append(rest)
+
+    def _relay(self) -> bool:
+        """Send the answer on to the client as it comes. Returns whether the node's connection may be kept."""
+        connection, request, client = self.connection, self.request, self.client
+        parser = connection.parser
+        self.exchange.status = status = parser.status
+        bodyless = request.method == b"HEAD" or status == 204 or status == 304
+        chunked = not bodyless and parser.length is None and request.version_1_1
+        if not bodyless and parser.length is None and not chunked:
+            client.keep = False  # HTTP/1.0: the end of the body is the end of the connection
+        if not request.complete:
+            client.keep = False  # the rest of its body would be taken for the next request
+        head = self._answer_head(parser, chunked)
+        if bodyless:
+            self._send(head)
+            if request.method == b"HEAD":  # llhttp waits for a body that does not come: this parser is used up
+                clean = not parser.body and parser.keep_alive
+                connection.parser = ResponseParser(self.path.limits)
+                return clean and request.complete
+            return parser.complete and parser.keep_alive and request.complete
+        body = b"".join(parser.body)
+        parser.body.clear()
+        if chunked:
+            self._relay_chunked(head, body)
+        elif parser.length is not None:
+            self._relay_counted(head, body, parser.length)
+        else:
+            self._send(head + body)
+            while data := self._next():
+                self._send(data)
+        return connection.parser.complete and parser.keep_alive and request.complete
+
+    def _relay_counted(self, head: bytes, body: bytes, length: int) -> None:
+        """A body of known length. A long one does not go through the parser: the bytes are only counted."""
+        self._send(head + body)
+        left = length - len(body)
+        if not left:
+            return
+        connection = self.connection
+        keep_alive = connection.parser.keep_alive
+        while left:
+            data = self._recv()
+            if not data:
+                raise NodeFailed(
+                    "cut_off", f"node {self.name} closed {left} bytes before the end of its answer", sent=True
+                )
+            if len(data) > left:  # more than it announced: the surplus is dropped, and the connection with it
+                data, keep_alive = data[:left], False
+            left -= len(data)
+            self._send(data)
+        connection.parser = ResponseParser(self.path.limits)
+        connection.parser.complete = True
+        connection.parser.keep_alive = keep_alive
+
+    def _relay_chunked(self, head: bytes, body: bytes) -> None:
+        """A body whose length nobody knows beforehand, to an HTTP/1.1 client."""
+        parser = self.connection.parser
+        if body:
+            head += b"%x\r\n%s\r\n" % (len(body), body)
+        while not parser.complete:
+            self._send(head)
+            data = self._next()
+            if not data and parser.until_close:
+                head = b""
+                break
+            head = b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+        self._send(head + b"0\r\n\r\n")
+
+    def _next(self) -> bytes:
+        """More of a parsed body; b"" at its end."""
+        parser = self.connection.parser
+        while not parser.complete:
+            data = self._recv()
+            if not data:
+                if parser.until_close:
+                    return b""
+                raise NodeFailed("cut_off", f"node {self.name} closed before the last chunk", sent=True)
+            parser.feed(data)
+            if parser.body:
+                body = b"".join(parser.body)
+                parser.body.clear()
+                return body
+        return b""
+
+    def _recv(self) -> bytes:
+        timeouts = self.path.timeouts
+        left_s = self.exchange.started + timeouts.whole_s - monotonic()
+        try:
+            if left_s <= 0:
+                raise TimedOut
+            return self.connection.stream.recv(min(timeouts.idle_s, left_s))
+        except TimedOut:
+            raise NodeTooSlow(
+                "idle_timeout", f"node {self.name} stopped in the middle of its answer", sent=True
+            ) from None
+        except OSError as error:
+            raise NodeFailed("cut_off", f"node {self.name} broke off its answer: {error}", sent=True) from None
+
+    def _answer_head(self, parser: ResponseParser, chunked: bool) -> bytes:
+        request, client = self.request, self.client
+        if self.path.draining:
+            client.keep = False
+        reason = parser.reason or _REASONS.get(parser.status, b"")
+        lines = [b"HTTP/1.1 %d %s" % (parser.status, reason), *parser.lines]
+        if chunked:
+            lines.append(b"Transfer-Encoding: chunked")
+        elif parser.length is not None and parser.status != 204:
+            lines.append(b"Content-Length: %d" % parser.length)
+        if not client.keep:
+            lines.append(b"Connection: close")
+        elif not request.version_1_1:
+            lines.append(b"Connection: keep-alive")
+        lines.append(_ANSWERED_BY % (self.name.encode(), request.id))
+        return b"\r\n".join(lines)
+
+    def _send(self, data: bytes) -> None:
+        if not data:
+            return
+        self.exchange.head_sent = True
+        self.client.send(data)
+        self.exchange.bytes_out += len(data)
+
+    def _tunnel(self) -> None:
+        """After 101: bytes both ways until both have ended (RFC 9110 section 7.8)."""
+        connection, client, request = self.connection, self.client, self.request
+        parser = connection.parser
+        self.exchange.status = 101
+        lines = [b"HTTP/1.1 101 " + (parser.reason or b"Switching Protocols"), *parser.lines]
+        lines.append(b"Connection: Upgrade\r\nUpgrade: " + (parser.upgrade or request.upgrade))
+        lines.append(b"X-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n" % (self.name.encode(), request.id))
+        connection.stream.on_behalf_of = None
+        client.keep = False
+        self._send(b"\r\n".join(lines) + b"".join(parser.body))
+        up, down = tunnel(client.stream, connection.stream, client.parser.tunnel, self.path.timeouts.tunnel_idle_s)
+        request.body_bytes += up
+        self.exchange.bytes_out += down
+
+
+_FORWARDED = (
+    b"X-Forwarded-For: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Proto: %s\r\nVia: %s\r\nX-Request-Id: %s\r\n\r\n"
+)
+_ANSWERED_BY = b"Via: 1.1 fairlead\r\nX-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n"
+_REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}

@@ -1,0 +1,161 @@
+"""A node's answer: its bytes in, status, fields and body out; what must not reach a client is dropped or refused.
+
+The counterpart of http1_request.py. RFC 9110 section 7.6, RFC 9112 section 6.
+"""
+
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from balancer.http1_request import NEVER_NAMED
+from cluster.config import Limits
+from cluster.errors import NodeFailed
+from cluster.wire import ORCA_HEADER
+
+_DROPPED_FROM_ANSWER = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade",
+     b"content-length", ORCA_HEADER.encode()}
+)  # fmt: skip
+_PASS, _SPECIAL = 0, 1
+
+
+class _AnswerNames(dict[bytes, int]):
+    def __missing__(self, name: bytes) -> int:
+        action = _SPECIAL if name.lower() in _DROPPED_FROM_ANSWER else _PASS
+        if len(self) < 2000:
+            self[name] = action
+        return action
+
+
+_answer_names = _AnswerNames()
+
+
+class ResponseParser:
+    """Bytes of a node's connection in; one answer at a time out. Kept with the connection."""
+
+    __slots__ = (
+        "_fields", "_limits", "_parser", "body", "chunked", "complete", "continued", "head_bytes", "head_complete",
+        "informational",
+        "keep_alive", "length", "lines", "named", "orca", "reason", "status", "upgrade",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser: Any = HttpResponseParser(self)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the last answer."""
+        self.status = 0
+        self.reason = b""
+        self.lines: list[bytes] = []
+        self.length: int | None = None
+        self.chunked = False
+        self.keep_alive = False
+        self.upgrade = b""
+        self.orca: bytes | None = None
+        self.named: set[bytes] | None = None
+        self.head_complete = False
+        self.complete = False
+        self.continued = False  # 100 Continue came
+        self.informational: list[bytes] = []  # heads of 1xx answers that came before the final one
+        self.body: list[bytes] = []
+        self._fields = 0
+        self.head_bytes = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            return data[upgrade.args[0] :]
+        except HttpParserError as error:
+            if self.complete:  # the answer is whole; what came after it was not asked for
+                self.keep_alive = False
+                return b""
+            cause = error.__context__
+            if isinstance(cause, NodeFailed):
+                raise cause from None
+            raise NodeFailed("not_http", f"the node's answer is not HTTP/1.1: {error}", sent=True) from None
+        if not self.head_complete:
+            self.head_bytes += len(data)
+            if self.head_bytes > self._limits.head_bytes:
+                raise NodeFailed(
+                    "head_too_large", f"the node's head is over {self._limits.head_bytes} bytes", sent=True
+                )
+        return b""
+
+    @property
+    def until_close(self) -> bool:
+        """Neither length nor chunks: the body ends when the node closes (RFC 9112 section 6.3, case 8)."""
+        return not self.chunked and self.length is None
+
+    # -- httptools' callbacks ----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.head_complete:
+            raise NodeFailed("second_answer", "the node sent an answer that nobody asked for", sent=True)
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_complete:
+            return  # trailers are dropped
+        self._fields += 1
+        if self._fields > self._limits.fields:
+            raise NodeFailed("too_many_fields", f"the node sent over {self._limits.fields} header fields", sent=True)
+        if _answer_names[name] == _PASS:
+            self.lines.append(name + b": " + value)
+            return
+        lower = name.lower()
+        if lower == b"content-length":
+            if self.length is not None or not value.isdigit():
+                raise NodeFailed("length", "the node's Content-Length is not one number", sent=True)
+            self.length = int(value)
+        elif lower == b"transfer-encoding":
+            if self.chunked or value.lower() != b"chunked":
+                raise NodeFailed("coding", "the node's Transfer-Encoding is not exactly chunked", sent=True)
+            self.chunked = True
+        elif lower == b"connection":
+            named = {token.strip().lower() for token in value.split(b",")}
+            self.named = named if self.named is None else self.named | named
+        elif lower == b"upgrade":
+            self.upgrade = value
+        elif lower == ORCA_HEADER.encode():
+            self.orca = value
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if not 100 <= status <= 999:
+            raise NodeFailed("status", f"the node's status {status} is not one", sent=True)
+        if self.chunked and self.length is not None:
+            raise NodeFailed("length_and_coding", "the node sent both Content-Length and Transfer-Encoding", sent=True)
+        if self.named:
+            drop = self.named - {b"close", b"keep-alive", b"upgrade"} - NEVER_NAMED
+            if drop:
+                self.lines = [line for line in self.lines if line.partition(b":")[0].lower() not in drop]
+        if 100 <= status < 200 and status != 101:
+            self.continued = self.continued or status == 100
+            if status != 100:  # 100 is between neighbours; 103 and the like are the client's
+                self.informational.append(b"HTTP/1.1 %d %s\r\n" % (status, self.reason) + _block(self.lines))
+            self._forget_informational()
+            return
+        self.status = status
+        self.keep_alive = self._parser.should_keep_alive()
+        self.head_complete = True
+
+    def on_body(self, data: bytes) -> None:
+        self.body.append(data)
+
+    def on_message_complete(self) -> None:
+        self.complete = self.head_complete
+
+    def _forget_informational(self) -> None:
+        if len(self.informational) > 16:
+            raise NodeFailed("too_many_1xx", "the node sent more than 16 informational answers", sent=True)
+        self.reason, self.lines, self.length, self.chunked, self.named = b"", [], None, False, None
+
+
+def _block(lines: list[bytes]) -> bytes:
+    return b"\r\n".join([*lines, b"", b""]) if lines else b"\r\n"
