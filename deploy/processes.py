@@ -93,8 +93,10 @@ class Supervisor:
         try:
             return call(*args)
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
-            self._transport.close()
             raise SupervisorGone(str(error)) from None
+        finally:
+            # A connection a call: supervisord drops idle ones, and a stale one would look like a dead supervisord.
+            self._transport.close()
 
 
 _NOT_RUNNING = 70  # supervisor.xmlrpc.Faults
@@ -117,9 +119,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
         self._timeout_s = timeout_s
 
-    def make_connection(self, host: object) -> http.client.HTTPConnection:
-        # A connection a call: supervisord drops idle ones, and a stale one would look like a dead supervisord.
-        return _UnixConnection(self._path, self._timeout_s)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path, self._timeout_s)
+        self._connection = (host, connection)  # where close() finds it
+        return connection

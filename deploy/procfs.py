@@ -52,9 +52,9 @@ def holder(port: int) -> Holder | None:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid in _pids():
         with contextlib.suppress(OSError):
-            for fd in os.scandir(PROC / str(pid) / "fd"):
+            for fd in (PROC / str(pid) / "fd").iterdir():
                 with contextlib.suppress(OSError):
-                    if os.readlink(fd.path) in wanted:
+                    if os.readlink(fd) in wanted:
                         return Holder(pid, command_line(pid))
     return None
 

@@ -65,16 +65,11 @@ def supervisord_conf(fleet: Fleet, options: Options) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    engine.filters.update(ini=ini, env=_environment_line, argv=lambda words: " ".join(map(_word, words)))
+    engine.filters.update(ini=ini, log=_log_file, env=_environment_line, argv=lambda words: " ".join(map(_word, words)))
     return engine.get_template("supervisord.conf.j2").render(
         options=options,
         programs=programs_of(fleet, options.hosts),
         open_files=min(connections + 1024, options.max_open_files),
-        shared_environment={
-            "FAIRLEAD_CONFIG": str(options.config),
-            "FAIRLEAD_STATE": str(options.state),
-            "FAIRLEAD_RELEASE": options.release,
-        },
         bind=lambda program: bind_address(program, fleet, options.lan),
         command=lambda program: command(program, fleet, options.python),
         environment=lambda program: environment(program, fleet, options),
@@ -95,8 +90,13 @@ def command(program: Program, fleet: Fleet, python: str) -> list[str]:
 
 
 def environment(program: Program, fleet: Fleet, options: Options) -> dict[str, str]:
-    """A program's environment, beside what all of them share."""
-    values = {"PYTHONUNBUFFERED": "1"}
+    """A program's environment, beside what supervisord itself was started with."""
+    values = {
+        "FAIRLEAD_CONFIG": str(options.config),
+        "FAIRLEAD_STATE": str(options.state),
+        "FAIRLEAD_RELEASE": options.release,
+        "PYTHONUNBUFFERED": "1",
+    }
     if program.port is not None:
         values["FAIRLEAD_BIND"] = bind_address(program, fleet, options.lan)
     if program.role in (Role.BALANCER, Role.CONTROL):
@@ -115,12 +115,21 @@ def environment(program: Program, fleet: Fleet, options: Options) -> dict[str, s
 def ini(value: object) -> str:
     """A value that Supervisor reads back as it is. StartError when its file format has no way to write it."""
     text = str(value)
-    if any(c in text for c in "\r\n\"'`$\\") or any(mark in text for mark in (" ;", " #")) or text != text.strip():
+    if (
+        any(c in text for c in "\r\n\"'`$\\")
+        or any(mark in text for mark in (" ;", " #", "%("))
+        or text != text.strip()
+    ):
         raise StartError(
-            f"{text}: Supervisor's configuration cannot hold a path with quotes, backslashes, $, line breaks, or ; or #"
-            " after a space. Rename the folder, or set FAIRLEAD_STATE to another"
+            f"{text}: Supervisor's configuration cannot hold a path with quotes, backslashes, $, line breaks, %(, or"
+            " ; or # after a space. Rename the folder, or set FAIRLEAD_STATE to another"
         )
     return text.replace("%", "%%")
+
+
+def _log_file(path: Path) -> str:
+    """Supervisor fills in a program's log file names twice, so a % in them must survive two rounds."""
+    return ini(path).replace("%%", "%%%%")
 
 
 def _word(word: str) -> str:
