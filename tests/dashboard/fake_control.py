@@ -1,8 +1,9 @@
 """A control API with made-up, moving numbers: what the dashboard is tested against, and looked at with.
 
-By hand: `python tests/dashboard/fake_control.py PORT STATE_DIR [NODES]`; then start the dashboard with the same state folder.
+By hand: `python -m tests.dashboard.fake_control PORT STATE_DIR [NODES]`, then the dashboard with the same state folder.
 """
 
+import contextlib
 import json
 import math
 import random
@@ -10,8 +11,11 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from cluster.auth import read_token
 
 ALGORITHMS = [
     {
@@ -88,10 +92,8 @@ class FakeControl:
         server.shutdown()
         server.server_close()
         for sock in list(self._sockets):
-            try:
+            with contextlib.suppress(OSError):
                 sock.shutdown(2)
-            except OSError:
-                pass
         with self._changed:
             self._changed.notify_all()
 
@@ -253,10 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(ConnectionError, ValueError):  # the test killed the connection
             super().handle()
-        except (ConnectionError, ValueError):
-            pass  # the test killed the connection
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -303,10 +303,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     port, state, *more = sys.argv[1:]
-    from pathlib import Path
-
-    from cluster.auth import read_token
-
     count = int(more[0]) if more else 3
     names = tuple(f"l{i + 1}" for i in range(count))
     fake = FakeControl(read_token(Path(state) / "token"), names, int(port)).start()

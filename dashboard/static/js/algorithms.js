@@ -42,7 +42,7 @@ function drawNote() {
   if (wanted) text(note, `switching to ${label(wanted)}…`);
   else if (failure) text(note, failure);
   else if (layout.algorithm && layout.algorithm !== layout.algorithm_in_file) {
-    text(note, `config.json says ${label(layout.algorithm_in_file)}; what was ordered here stays until it is ordered otherwise`);
+    text(note, `differs from config.json, which says ${label(layout.algorithm_in_file)}`);
   } else text(note, "");
 }
 

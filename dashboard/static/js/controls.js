@@ -2,7 +2,6 @@
 
 import { find, text } from "./dom.js";
 import { order, sure } from "./orders.js";
-import { label } from "./status.js";
 import { uses } from "./table.js";
 import { store } from "./store.js";
 
@@ -72,7 +71,7 @@ async function mayLeave(node, what) {
   const verb = what === "draining" ? "Drain" : "Maintenance";
   return sure(
     `${node.name} is the last ready node`,
-    `Without it nobody is left to answer: after a short wait every client gets 503, under ${label(store.layout.algorithm)} as under any other algorithm. Requests in flight are finished.`,
+    `Without it nobody is left to answer: after a short wait every client gets 503. Requests in flight are finished.`,
     `${verb} anyway`,
   );
 }

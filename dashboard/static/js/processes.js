@@ -39,6 +39,6 @@ function drawItem(element, process) {
   text(glyph, GLYPHS[process.state] ?? "○");
   text(program, process.name);
   text(word, process.state);
-  const restarts = process.restarts ? ` · ${process.restarts}× restarted` : "";
-  text(detail, process.heard ? `${process.host} · pid ${process.pid} · ${span(now() - process.since)}${restarts}` : `${process.host} · since ${clock(process.since)}`);
+  const restarts = process.restarts ? ` · ${count(process.restarts, "restart")}` : "";
+  text(detail, process.heard ? `${process.host}${process.pid ? ` · pid ${process.pid}` : ""} · ${span(now() - process.since)}${restarts}` : `${process.host} · since ${clock(process.since)}`);
 }

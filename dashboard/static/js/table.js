@@ -2,7 +2,7 @@
 
 import { nodeChanged } from "./announce.js";
 import { all, attribute, copy, find, text } from "./dom.js";
-import { clock, GLYPHS, number, percent, span } from "./format.js";
+import { clock, count, GLYPHS, number, percent, span } from "./format.js";
 import { label } from "./status.js";
 import { now, store } from "./store.js";
 
@@ -79,8 +79,7 @@ function drawProcess(fields, process, runs) {
   let detail = "";
   if (process && !process.heard) detail = `since ${clock(process.since)}`;
   else if (process) {
-    detail = `pid ${process.pid}`;
-    if (process.restarts) detail += ` · ${process.restarts}× restarted`;
+    detail = process.restarts ? count(process.restarts, "restart") : `pid ${process.pid}`; // both: in the list below
   }
   text(fields.process_detail, detail);
 }
@@ -90,7 +89,8 @@ export function drawNumbers() {
   const { layout, totals, rows: numbers } = store;
   const fair = fairShares();
   const share = (i) => (totals.rps ? (numbers[i]?.rps ?? 0) / totals.rps : 0);
-  const widest = Math.max(0.02, ...layout.nodes.map((_, i) => Math.max(share(i), fair[i]))) * 1.12;
+  const widest = Math.max(0.02, ...layout.nodes.map((_, i) => Math.max(share(i), fair[i])));
+  const full = Math.min(1, widest * 1.4); // with few nodes a whole bar is all traffic; with many it would show nothing
   layout.nodes.forEach((node, i) => {
     const entry = rows.get(node.name);
     const figures = numbers[i];
@@ -101,9 +101,9 @@ export function drawNumbers() {
     attribute(fields.errors.parentElement, "data-tone", figures.errors_per_s > 0 ? "bad" : null);
     text(fields.share, totals.rps ? `${percent(figures.rps, totals.rps)} %` : "");
     text(fields.since, sinceText(node, figures));
-    find("[data-fill]", row).style.width = `${(100 * share(i)) / widest}%`;
+    find("[data-fill]", row).style.width = `${(100 * share(i)) / full}%`;
     const tick = find("[data-fair]", row);
-    tick.style.left = `${(100 * fair[i]) / widest}%`;
+    tick.style.left = `${(100 * fair[i]) / full}%`;
     tick.hidden = !fair[i];
     drawSlots(find("[data-slots]", row), figures.in_flight ?? 0, node.slots);
   });

@@ -1,0 +1,288 @@
+"""The dashboard as it runs: gunicorn, sockets, budgets on the wire, restarts."""
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.dashboard.running import RunningDashboard
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[RunningDashboard]:
+    made = RunningDashboard(tmp_path)
+    yield made.start()
+    made.close()
+
+
+def until(true: Callable[[], Any], seconds: float = 8.0) -> Any:
+    """Wait for something; fails when it does not come."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := true():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+class Browser:
+    """The least of a Socket.IO client: packets in, packets out."""
+
+    def __init__(self, running: RunningDashboard, port: int | None = None, **options: Any) -> None:
+        headers = {"Cookie": running.cookie(), "Origin": f"http://127.0.0.1:{port or running.port}"}
+        url = f"ws://127.0.0.1:{port or running.port}/socket.io/?EIO=4&transport=websocket"
+        opened = connect(url, additional_headers=headers, max_size=None, **options)
+        self.socket: ClientConnection = opened.__enter__()  # closed by the test, or with it
+        assert self.socket.recv(5)[:1] == "0"
+        self.socket.send("40")
+        assert str(self.socket.recv(5)).startswith("40")
+
+    def emit(self, *event: Any) -> None:
+        self.socket.send("42" + json.dumps(event))
+
+    def next(self, wanted: str, seconds: float = 5.0) -> Any:
+        """The payload of the next message of that name."""
+        end = time.monotonic() + seconds
+        while True:
+            packet = str(self.socket.recv(max(0.01, end - time.monotonic())))
+            if packet == "2":
+                self.socket.send("3")
+            elif packet.startswith("42"):
+                name, payload = json.loads(packet[2:])
+                if name == wanted:
+                    return payload
+
+
+def post(running: RunningDashboard, path: str, body: Any, method: str = "POST", **headers: str) -> int:
+    request = urllib.request.Request(running.url + path, json.dumps(body).encode(), method=method)
+    for name, value in {"Content-Type": "application/json", **headers}.items():
+        request.add_header(name, value)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answered:
+            return int(answered.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
+
+
+def test_a_browser_gets_everything_then_ticks_changes_and_events(running: RunningDashboard) -> None:
+    browser = Browser(running)
+    browser.emit("watch")
+    hello = browser.next("hello")
+    assert [n["name"] for n in hello["layout"]["nodes"]] == ["l1", "l2", "l3"]
+    first, second = browser.next("tick"), browser.next("tick")
+    assert second[0] == first[0] + 1
+    assert post(running, "/actions/algorithm", {"algorithm": "dynamic"}, Cookie=running.cookie()) == 200
+    assert browser.next("change")["algorithm"] == "dynamic"
+    running.control.event("health", "l2 is down", "l2")
+    began = time.monotonic()
+    while "l2 is down" not in str(browser.next("events")):
+        pass
+    assert time.monotonic() - began < 1.0
+    assert post(running, "/actions/nodes/l2", {"admin": "draining"}, "PATCH", Cookie=running.cookie()) == 200
+    assert browser.next("change")["nodes"]["1"]["admin"] == "draining"
+    browser.socket.close()
+
+
+def test_history_and_events_are_there_for_who_comes_later(running: RunningDashboard) -> None:
+    for i in range(5):
+        running.control.event("health", f"number {i}", "l1")
+    first = Browser(running)
+    first.emit("watch")
+    for _ in range(7):
+        first.next("tick")
+    first.socket.close()
+    second = Browser(running)
+    second.emit("watch")
+    hello = second.next("hello")
+    assert len(hello["history"]["at"]) >= 3
+    assert len(hello["history"]["nodes"]) == 3
+    texts = [entry[5] for entry in second.next("past")]
+    assert [f"number {i}" for i in range(5)] == texts[:5]
+    second.socket.close()
+
+
+def test_what_three_nodes_cost_on_the_wire(running: RunningDashboard) -> None:
+    """Every byte that TCP carries to a browser in steady state, through a relay that counts: at most 1 KiB/s."""
+    counted = [0]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def relay() -> None:
+        client, _ = listener.accept()
+        server = socket.create_connection(("127.0.0.1", running.port))
+
+        def pump(source: socket.socket, target: socket.socket, count: bool) -> None:
+            while data := _recv(source):
+                if count:
+                    counted[0] += len(data)
+                target.sendall(data)
+            for sock in (source, target):
+                sock.close()
+
+        threading.Thread(target=pump, args=(client, server, False), daemon=True).start()
+        pump(server, client, True)
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    for compression, most in ((None, 1024), ("deflate", 512)):
+        if compression:
+            thread = threading.Thread(target=relay, daemon=True)
+            thread.start()
+        browser = Browser(running, port=listener.getsockname()[1], compression=compression)
+        browser.emit("watch")
+        browser.next("past")
+        browser.next("tick")
+        before, began = counted[0], time.monotonic()
+        for _ in range(10):
+            browser.next("tick")
+        rate = (counted[0] - before) / (time.monotonic() - began)
+        print(f"{compression or 'plain'}: {rate:.0f} bytes/s")
+        assert 50 < rate <= most
+        browser.socket.close()
+        thread.join(5)
+    listener.close()
+
+
+def _recv(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(65536)
+    except OSError:
+        return b""
+
+
+def test_who_is_hidden_gets_nothing_and_balancers_are_asked_less(running: RunningDashboard) -> None:
+    browser = Browser(running)
+    browser.emit("watch")
+    browser.next("tick")
+    asked = len(_snapshots(running))
+    time.sleep(3)
+    assert 4 <= len(_snapshots(running)) - asked <= 8
+    browser.emit("unwatch")
+    time.sleep(0.7)
+    asked = len(_snapshots(running))
+    with pytest.raises(TimeoutError):
+        browser.next("tick", 3.0)
+    assert len(_snapshots(running)) - asked <= 2
+    browser.emit("watch")
+    assert browser.next("hello")["tick"][0] > 1
+    browser.next("tick")
+    browser.socket.close()
+
+
+def test_more_viewers_cost_the_balancer_nothing(running: RunningDashboard) -> None:
+    browsers = [Browser(running) for _ in range(8)]
+    for browser in browsers:
+        browser.emit("watch")
+        browser.next("tick")
+    asked = len(_snapshots(running))
+    time.sleep(3)
+    assert len(_snapshots(running)) - asked <= 8
+    for browser in browsers:
+        browser.socket.close()
+
+
+def _snapshots(running: RunningDashboard) -> list[str]:
+    return [request for request in running.control.requests if request == "GET /snapshot"]
+
+
+def test_idle_processor_time(running: RunningDashboard) -> None:
+    """Nobody watches: the whole program stays under 0.7 % of a core."""
+    time.sleep(2)
+    before = running.cpu_s()
+    time.sleep(10)
+    share = (running.cpu_s() - before) / 10
+    print(f"idle: {100 * share:.2f} % of a core")
+    assert share < 0.007
+
+
+def test_an_open_page_does_not_hold_up_a_restart(running: RunningDashboard) -> None:
+    browser = Browser(running)
+    browser.emit("watch")
+    browser.next("tick")
+    assert running.stop() < 4.5
+    assert "graceful timeout" not in running.log()
+    assert "Traceback" not in running.log()
+
+
+def test_a_slow_reader_gets_whole_messages(running: RunningDashboard) -> None:
+    """More than the kernel's buffers hold, to a browser that reads nothing for a while (see WholeSends)."""
+    for i in range(500):
+        running.control.event("health", f"{i} " + "x" * 290, "l1")
+    until(lambda: len(_state(running)["events"]) == 100)
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    slow.connect(("127.0.0.1", running.port))
+    browser = Browser(running, sock=slow, compression=None, max_queue=1)
+    for _ in range(40):  # 40 times 190 kB: far more than both kernel buffers
+        browser.emit("watch")
+    time.sleep(2)
+    for _ in range(40):
+        assert len(browser.next("past", 20)) == 500
+    browser.socket.close()
+
+
+def _state(running: RunningDashboard) -> Any:
+    request = urllib.request.Request(running.url + "/state", headers={"Cookie": running.cookie()})
+    with urllib.request.urlopen(request, timeout=5) as answered:
+        return json.load(answered)
+
+
+def test_sockets_need_the_cookie_and_our_own_origin(running: RunningDashboard) -> None:
+    url = f"ws://127.0.0.1:{running.port}/socket.io/?EIO=4&transport=websocket"
+    foreign = {"Cookie": running.cookie(), "Origin": "http://evil.example"}
+    with pytest.raises(InvalidStatus), connect(url, additional_headers=foreign):
+        pass
+    with connect(url, additional_headers={"Origin": running.url}) as stranger:
+        stranger.recv(5)
+        stranger.send("40")
+        refused = str(stranger.recv(5))
+        assert refused.startswith("44")
+        assert "signed out" in refused
+
+
+def test_process_reports_reach_the_browser_at_once(running: RunningDashboard) -> None:
+    browser = Browser(running)
+    browser.emit("watch")
+    browser.next("past")
+    now = time.time()
+    event = {
+        "seq": 1,
+        "at": now,
+        "kind": "process",
+        "node": "l1",
+        "who": "supervisor",
+        "text": "node-l1 died of signal 9",
+    }
+    process = {"name": "node-l1", "state": "STARTING", "pid": 5, "since": now, "restarts": 1, "description": ""}
+    body = {"host": "here", "at": now, "processes": [process], "events": [event]}
+    assert post(running, "/processes", body, Authorization=f"Bearer {running.token}") == 204
+    assert "signal 9" in str(browser.next("events", 1.0))
+    assert browser.next("change", 1.5)["nodes"]["0"]["process"]["state"] == "STARTING"
+    browser.socket.close()
+
+
+def test_control_dies_and_comes_back(running: RunningDashboard) -> None:
+    browser = Browser(running)
+    browser.emit("watch")
+    browser.next("tick")
+    running.control.stop()
+    gone = browser.next("change", 3.0)["balancers"][0]
+    assert (gone["reachable"], gone["cause"]) == (False, "connection closed") or gone["cause"] == "connection refused"
+    running.control.boot = "boot-2"
+    running.control.start()
+    assert browser.next("change", 4.0)["balancers"][0]["reachable"] is True
+    browser.next("tick", 2.0)
+    running.control.event("start", "after the restart")
+    until(lambda: any(entry[5] == "after the restart" for entry in _state(running)["events"]))
+    browser.socket.close()
