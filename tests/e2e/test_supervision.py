@@ -1,0 +1,147 @@
+"""kill -9 of every process, one after another: it comes back by itself, and supervisord survives it."""
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import procfs
+from deploy.processes import Process, Supervisor
+from tests.e2e.fleet_process import FleetProcess, until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetProcess]:
+    made = FleetProcess(tmp_path_factory.mktemp("f"))
+    done = made.start()
+    assert done.returncode == 0, done.stderr
+    yield made
+    made.close()
+
+
+def supervisor(fleet: FleetProcess) -> Supervisor:
+    return Supervisor(fleet.state / "supervisor.sock")
+
+
+def process(fleet: FleetProcess, name: str) -> Process:
+    return next(p for p in supervisor(fleet).processes() if p.name == name)
+
+
+def all_running(fleet: FleetProcess) -> bool:
+    return all(p.state == "RUNNING" for p in supervisor(fleet).processes())
+
+
+def kill(fleet: FleetProcess, name: str) -> int:
+    """kill -9 a process that has settled (before that Supervisor pauses ahead of a restart); its pid."""
+    until(lambda: all_running(fleet))
+    pid = process(fleet, name).pid
+    assert fleet.state == Path(procfs.environment(pid)["FAIRLEAD_STATE"])  # ours, and no other
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def port_of(fleet: FleetProcess, name: str) -> tuple[int, str]:
+    nodes = {f"node-{n['name']}": n["port"] for n in fleet.raw["nodes"]}
+    ports = {"balancer": fleet.balancer, "balancer-control": fleet.control, "dashboard": fleet.dashboard, **nodes}
+    return ports[name], "/" if name == "node-app" else "/-/health"
+
+
+@pytest.mark.parametrize("name", ["node-l1", "node-app", "balancer", "balancer-control", "dashboard"])
+def test_a_killed_program_answers_again_under_a_new_pid(fleet: FleetProcess, name: str) -> None:
+    supervisord = supervisor(fleet).pid()
+    others = {p.name: p.pid for p in supervisor(fleet).processes() if p.name != name}
+    port, path = port_of(fleet, name)
+    old = kill(fleet, name)
+    until(lambda: process(fleet, name).pid not in (0, old), 10)
+    until(lambda: fleet.healthy(port, path), 10)
+    assert process(fleet, name).state in ("STARTING", "RUNNING")
+    assert supervisor(fleet).pid() == supervisord
+    assert {p.name: p.pid for p in supervisor(fleet).processes() if p.name != name} == others
+    until(lambda: not procfs.alive(old))
+    time.sleep(1.5)  # the dead master's workers notice and go; what answers now is the new one
+    assert fleet.healthy(port, path)
+    assert fleet.get(fleet.balancer)[0] == 200
+
+
+def test_the_balancers_port_stays_open_while_the_balancer_is_dead(fleet: FleetProcess) -> None:
+    until(lambda: all_running(fleet))
+    old = kill(fleet, "balancer")
+    # Not one connection is refused: they wait in the kernel until the new one takes them.
+    for _ in range(5):
+        assert fleet.get(fleet.balancer, timeout_s=10)[0] == 200
+    assert process(fleet, "balancer").pid != old
+
+
+def test_the_socket_holder_comes_back_and_nobody_notices(fleet: FleetProcess) -> None:
+    supervisord, balancer = supervisor(fleet).pid(), process(fleet, "balancer").pid
+    old = kill(fleet, "balancer-socket")
+    until(lambda: process(fleet, "balancer-socket").pid not in (0, old), 10)
+    assert (supervisor(fleet).pid(), process(fleet, "balancer").pid) == (supervisord, balancer)
+    assert fleet.get(fleet.balancer)[0] == 200
+    # And the new holder really holds it: the balancer may die once more.
+    kill(fleet, "balancer")
+    assert fleet.get(fleet.balancer, timeout_s=10)[0] == 200
+    assert supervisor(fleet).pid() == supervisord
+
+
+def test_the_listener_comes_back(fleet: FleetProcess) -> None:
+    old = kill(fleet, "fairlead-listener")
+    until(lambda: process(fleet, "fairlead-listener").pid not in (0, old), 10)
+
+
+def test_a_killed_worker_is_replaced_by_its_master(fleet: FleetProcess) -> None:
+    until(lambda: all_running(fleet))
+    master = process(fleet, "balancer").pid
+    children = [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+    assert len(children) == 1
+    os.kill(children[0], signal.SIGKILL)
+    until(lambda: not procfs.alive(children[0]))
+    assert fleet.get(fleet.balancer, timeout_s=10)[0] == 200
+    assert process(fleet, "balancer").pid == master
+
+
+def test_the_dashboard_is_told_within_a_second_and_the_page_will_say_so(fleet: FleetProcess) -> None:
+    until(lambda: all_running(fleet))
+    time.sleep(0.5)
+    old = kill(fleet, "node-l2")
+    told = f"node-l2 (pid {old}) exited unexpectedly; restarting"
+    assert until(lambda: told in dashboard_text(fleet), 10) < 3
+    until(lambda: "node-l2 runs again" in dashboard_text(fleet), 15)
+
+
+def dashboard_text(fleet: FleetProcess) -> str:
+    """All that the dashboard's page would show, as its own JSON."""
+    token = (fleet.state / "token").read_text().strip()
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    opener.open(f"http://127.0.0.1:{fleet.dashboard}/?token={token}", timeout=5).close()
+    with opener.open(f"http://127.0.0.1:{fleet.dashboard}/state", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_an_idle_supervisord_and_listener_cost_next_to_nothing(fleet: FleetProcess) -> None:
+    until(lambda: all_running(fleet))
+    pids = [supervisor(fleet).pid(), process(fleet, "fairlead-listener").pid]
+    before = [cpu_s(pid) for pid in pids]
+    time.sleep(6)
+    used = [after - first for after, first in zip([cpu_s(pid) for pid in pids], before, strict=True)]
+    assert max(used) < 0.06, used  # 1 % of a core
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_at_last_everything_is_well_and_restarts_were_counted(fleet: FleetProcess) -> None:
+    until(lambda: all_running(fleet))
+    status: dict[str, Any] = fleet.status()
+    assert status["well"], json.dumps(status, indent=1)
