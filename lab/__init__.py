@@ -1,0 +1,1 @@
+"""Trying and measuring: nothing here is needed to run a fleet."""
