@@ -47,8 +47,10 @@ class Orders:
         orders = NodeOrders()
         if "admin" in raw:
             orders["admin"] = admin_from(str(raw["admin"])).word
-        weight = raw.get("weight")
-        if isinstance(weight, int):
+        if "weight" in raw:
+            weight = raw["weight"]
+            if not isinstance(weight, int) or not 0 <= weight <= 256:
+                raise ValueError(f"weight {weight!r} is not a whole number from 0 to 256")
             orders["weight"] = weight
         return orders
 

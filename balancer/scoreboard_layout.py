@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from balancer.histogram import BUCKETS
+from cluster.states import Admin, Health
 
 MAGIC = 0x46414952_4C454144  # "FAIRLEAD"
 VERSION = 1
@@ -85,7 +86,15 @@ def read_valid(path: Path) -> bytes | None:
     if len(data) != size(nodes, slots):
         return None
     raw = b"".join(data[(HEADER + i * ORDER) * 8 :][: NAME_WORDS * 8] for i in range(nodes))
-    return data if check == _check(nodes, slots, raw) else None
+    if check != _check(nodes, slots, raw):
+        return None
+    return data if all(_meaningful(data, i) for i in range(nodes)) else None
+
+
+def _meaningful(data: bytes, node: int) -> bool:
+    """Whether a node's orders are ones that somebody can have given; a worker must not fail on them again and again."""
+    admin, health, weight = struct.unpack_from("3q", data, (HEADER + node * ORDER + O_ADMIN) * 8)
+    return 0 <= admin < len(Admin) and 0 <= health < len(Health) and 0 <= weight <= 256
 
 
 def names_of(data: bytes) -> tuple[str, ...]:
