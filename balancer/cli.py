@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from balancer import cli_tables
+from balancer import algorithms, cli_tables
 from balancer.cli_client import Control
 from cluster import auth, paths
 from cluster.config import Balancer, Fleet
@@ -118,6 +118,8 @@ def check(args: argparse.Namespace) -> int:
     """What would run. ConfigError with all problems."""
     path = _config(args)
     fleet = load(path)
+    for balancer in fleet.balancers:
+        algorithms.check_algorithm(balancer)
     programs = programs_of(fleet)
     if args.json:
         rows = [

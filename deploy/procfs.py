@@ -17,7 +17,7 @@ class Holder(NamedTuple):
 
     pid: int
     program: str
-    """Its command line, shortened."""
+    """Its command line, shortened; for a program of a fleet its name and the fleet's state folder."""
 
 
 def bind_error(address: str, port: int) -> OSError | None:
@@ -55,14 +55,22 @@ def holder(port: int) -> Holder | None:
             for fd in (PROC / str(pid) / "fd").iterdir():
                 with contextlib.suppress(OSError):
                     if os.readlink(fd) in wanted:
-                        return Holder(pid, command_line(pid))
+                        return Holder(pid, _who(pid))
     return None
 
 
-def command_line(pid: int, width: int = 60) -> str:
-    """A process's command line, at most `width` characters; its short name when it has none."""
+def _who(pid: int) -> str:
+    env = environment(pid)
+    if env.get("SUPERVISOR_ENABLED") == "1" and "FAIRLEAD_STATE" in env:
+        return f"{env['SUPERVISOR_PROCESS_NAME']} of the fleet in {env['FAIRLEAD_STATE']}"
+    return command_line(pid)
+
+
+def command_line(pid: int, width: int = 80) -> str:
+    """A process's command line without the program's folder, at most `width` characters; its name when it has none."""
     with contextlib.suppress(OSError):
-        words = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        program, *arguments = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        words = " ".join([program.rpartition("/")[2], *arguments]).strip()
         line = words or (PROC / str(pid) / "comm").read_text().strip()
         return line if len(line) <= width else line[: width - 1] + "…"
     return "?"

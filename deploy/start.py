@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster import auth, paths
 from cluster.config import Fleet
-from cluster.errors import StartError
+from cluster.errors import FairleadError, StartError
 from cluster.programs import LOOPBACK, Program, Role, bind_address
 from deploy import browser, health, procfs, render, summary
 from deploy.fleet_here import Here, Started, digest, read_fleet
@@ -33,9 +33,11 @@ def start(config: Path, lan: bool, open_browser: bool) -> int:
         clear_leftovers(here)
         options = here.options(config, fleet, lan)
         conf = render.supervisord_conf(fleet, options)
+        _check(config, here)
         check_ports(fleet, programs, lan)
         _front_end_files(fleet, here)
         began = time.monotonic()
+        old_logs = {path: path.stat().st_size for path in here.logs.glob("*.log")}
         try:
             _launch(here, conf, Started(str(config), digest(config), lan, time.time()))
             failed = _wait(here.supervisor, programs)
@@ -44,7 +46,7 @@ def start(config: Path, lan: bool, open_browser: bool) -> int:
             stop(here)
             raise
     if failed:
-        _explain(here, failed, programs)
+        _explain(here, failed, programs, old_logs)
         return 1
     took_s = time.monotonic() - began
     token = auth.read_token(paths.token_file())
@@ -67,6 +69,20 @@ def check_ports(fleet: Fleet, programs: list[Program], lan: bool) -> None:
     if lines:
         what = "a port" if len(lines) == 1 else f"{len(lines)} ports"
         raise StartError(f"Nothing was started: {what} cannot be had. End that program, or:\n" + "\n".join(lines))
+
+
+class CheckFailed(FairleadError):
+    """What `fairlead check` said against config.json."""
+
+    exit_code = 2
+
+
+def _check(config: Path, here: Here) -> None:
+    """Also what only the balancer knows, such as which algorithms there are: its own command is asked."""
+    command = [sys.executable, "-m", "balancer.cli", "check", "--config", str(config)]
+    done = subprocess.run(command, cwd=here.project, capture_output=True, text=True)
+    if done.returncode:
+        raise CheckFailed(done.stderr.strip())
 
 
 def _front_end_files(fleet: Fleet, here: Here) -> None:
@@ -133,12 +149,13 @@ def _well(process: Process, program: Program) -> bool:
     return process.pid > 0 and health.ask(program, timeout_s=1.0).well
 
 
-def _explain(here: Here, failed: dict[str, str], programs: list[Program]) -> None:
+def _explain(here: Here, failed: dict[str, str], programs: list[Program], old_logs: dict[Path, int]) -> None:
+    """Each failed program with what its log says since this start, and what stays up."""
     seen = {process.name: process for process in here.processes() or []}
     for name, reason in failed.items():
         print(f"✖ {name}  {reason}", file=sys.stderr)
         log = Path(seen[name].log) if name in seen else here.logs / "supervisord.log"
-        for line in tail(log, LOG_LINES):
+        for line in tail(log, LOG_LINES, old_logs.get(log, 0)):
             print(f"    {line}", file=sys.stderr)
         print(f"    (the end of {log})", file=sys.stderr)
     up = [program.name for program in programs if program.name not in failed]
@@ -150,12 +167,13 @@ def _explain(here: Here, failed: dict[str, str], programs: list[Program]) -> Non
         )
 
 
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a text file; none when it cannot be read."""
+def tail(path: Path, lines: int, after: int = 0) -> list[str]:
+    """The last lines of a text file, of what follows byte `after`; none when it cannot be read."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 65536))
-            return file.read().decode(errors="replace").splitlines()[-lines:]
+            file.seek(max(0, size - 65536, after if after <= size else 0))  # smaller than it was: rotated meanwhile
+            return [line for line in file.read().decode(errors="replace").splitlines() if line.strip()][-lines:]
     except OSError:
         return []
 

@@ -86,7 +86,10 @@ def test_only_processes_of_this_state_folders_supervisor_are_found(tmp_path: Pat
 
 
 def test_a_command_line_is_shortened_and_never_fails() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()", "x" * 200], stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()", "x" * 200]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
         line = procfs.command_line(process.pid, width=40)
         process.communicate(b"\n")
     assert len(line) == 40

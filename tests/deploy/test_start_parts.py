@@ -187,6 +187,9 @@ def test_the_end_of_a_log(tmp_path: Path) -> None:
     log.write_text("".join(f"line {i}\n" for i in range(20000)))
     assert tail(log, 2) == ["line 19998", "line 19999"]
     assert tail(tmp_path / "none", 2) == []
+    log.write_text("old\nnew\n\n")
+    assert tail(log, 15, after=4) == ["new"]
+    assert tail(log, 15, after=4000) == ["old", "new"]  # rotated meanwhile
 
 
 class Quiet(BaseHTTPRequestHandler):

@@ -98,6 +98,11 @@ def test_a_bad_config_ends_with_2_and_every_problem(fleet: FleetProcess) -> None
         assert 'nodes[0].prot  unknown key; did you mean "port"?' in done.stderr
         assert "nodes[1].port" in done.stderr
         assert done.stdout == ""
+    fleet.raw["nodes"] = fleet.raw["nodes"][2:]
+    fleet.raw["balancers"][0]["algorithm"] = "round_robbin"
+    fleet.write_config()
+    unknown = fleet.start()
+    assert (unknown.returncode, 'did you mean "round_robin"?' in unknown.stderr) == (2, True), unknown.stderr
     assert fleet.running() == []
 
 
