@@ -14,6 +14,8 @@ _COLUMNS = (
     "vs haproxy", "vs naive", "requests / s", "its CPU", "load CPU",
 )  # fmt: skip
 
+DISTURBED_PCT = 10
+
 
 def tables(rows: Sequence[Row]) -> list[Table]:
     """One table for each scenario, in the order of the rows."""
@@ -30,19 +32,21 @@ def notes(rows: Sequence[Row]) -> list[str]:
                 f"{name}: wrk and the nodes had no CPU left ({row['load_cpu_pct']:.0f} %) while the balancer used "
                 f"{row['cpu_pct']:.0f} % of its own: requests / s and latency are theirs, requests / CPU s is not."
             )
-        if row["other_cpu_pct"] > 10:
-            said.append(
-                f"{name}: programs outside the bench used {row['other_cpu_pct']:.0f} % of a CPU meanwhile; "
-                "repeat it on a quiet machine."
-            )
         if row["errors"]:
             said.append(f"{name}: {row['errors']} errors; its figures mean little.")
-    for row in rows:
-        if row["control_cpu_pct"] or row["control_rss_mb"]:
-            said.append(
-                f"{row['scenario']}, {row['balancer']}: its control process took {row['control_cpu_pct']:.1f} % of a "
-                f"CPU and {row['control_rss_mb']:.0f} MB; both are part of its figures."
-            )
+    disturbed = [row["other_cpu_pct"] for row in rows if row["other_cpu_pct"] > DISTURBED_PCT]
+    if disturbed:
+        said.append(
+            f"Programs outside the bench used up to {max(disturbed):.0f} % of a CPU during {len(disturbed)} of "
+            f"{len(rows)} rows (over {DISTURBED_PCT} %): repeat it on a quiet machine."
+        )
+    controlled = [row for row in rows if row["control_rss_mb"]]
+    if controlled:
+        said.append(
+            f"{controlled[0]['balancer']}: its control process took up to "
+            f"{max(row['control_cpu_pct'] for row in controlled):.1f} % of the CPU and "
+            f"{max(row['control_rss_mb'] for row in controlled):.0f} MB; both are part of its figures."
+        )
     return said
 
 
