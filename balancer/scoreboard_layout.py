@@ -93,7 +93,7 @@ def read_valid(path: Path) -> bytes | None:
 
 def _meaningful(data: bytes, node: int) -> bool:
     """Whether a node's orders are ones that somebody can have given; a worker must not fail on them again and again."""
-    admin, health, weight = struct.unpack_from("3q", data, (HEADER + node * ORDER + O_ADMIN) * 8)
+    admin, health, weight = map(int, struct.unpack_from("3q", data, (HEADER + node * ORDER + O_ADMIN) * 8))
     return 0 <= admin < len(Admin) and 0 <= health < len(Health) and 0 <= weight <= 256
 
 

@@ -1,6 +1,5 @@
-"""The scoreboard file: shared, crash-proof, rebuilt when it cannot be read, its counts carried on when the fleet changes."""
+"""The scoreboard file: shared, rebuilt when it cannot be read, its counts carried on when the fleet changes."""
 
-import os
 import struct
 from pathlib import Path
 
@@ -150,7 +149,7 @@ def test_random_damage_of_the_header_never_stops_an_opener(
 
 def test_a_folder_in_its_place_is_an_error_that_names_it(file: Path) -> None:
     file.mkdir(parents=True)
-    with pytest.raises(OSError, match="b1.scoreboard"):
+    with pytest.raises(OSError, match=r"b1\.scoreboard"):
         Scoreboard.open(file, NAMES, 4)
 
 
@@ -224,7 +223,7 @@ def test_moving_averages(file: Path) -> None:
     assert node.latency_ms() == (100.0, 1.0)
     assert node.own_service_ms() == (0.0, 0.0), "it had to wait, so it says nothing of pure service time"
     node.answered(200.0, 1, True, 2.0)
-    assert node.latency_ms() == (pytest.approx(105.0), 2.0)
+    assert node.latency_ms() == pytest.approx((105.0, 2.0))
     assert node.own_service_ms() == (200.0, 2.0)
 
 
