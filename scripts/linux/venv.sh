@@ -38,13 +38,13 @@ stamp_of() {
 }
 
 set_up() {
-    local lock=$1 stamp=$ROOT/.venv/.$1 wanted
+    local lock=$1 stamp=$ROOT/.venv/.$1 wanted said
     wanted=$(stamp_of "$ROOT/$lock" 2>/dev/null || true)
     if [ -n "$wanted" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
     "$PYTHON" -c 'import pip' 2>/dev/null || make_venv
     echo "Setting up .venv from $lock (once; half a minute or so)" >&2
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$ROOT/$lock" >&2 || fail \
-        "The packages of $lock could not be installed; pip's reason stands above. Run the same command again later."
+    said=$("$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$ROOT/$lock" 2>&1) ||
+        fail "$said" "The packages of $lock could not be installed; pip's reason stands above. Try again when it is gone."
     ln -sf ../../scripts/linux/fairlead "$ROOT/.venv/bin/fairlead"
     stamp_of "$ROOT/$lock" >"$stamp" # last: a set-up that was interrupted is done again
 }
