@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from balancer.http1_request import FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, VIA, request_head
 from balancer.http1_response import ResponseParser
-from balancer.stream import CHUNK, TimedOut
+from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
 from balancer.upstream import NodeConnection, NodePool
 from cluster.errors import NodeFailed, NodeTooSlow
@@ -44,7 +44,7 @@ class Attempt:
         Afterwards the connection is kept for the next request, or closed.
         """
         stream, parser = self.connection.stream, self.connection.parser
-        stream.on_behalf_of = self.client.stream
+        stream.purpose = self
         keep = False
         try:
             parser.begin()
@@ -67,11 +67,26 @@ class Attempt:
             else:
                 keep = self._relay()
         finally:
-            stream.on_behalf_of = None
+            stream.purpose = None
             if keep:
                 self.pool.give_back(self.connection)
             else:
                 self.connection.close()
+
+    def reason_to_stop(self) -> Exception | None:
+        """Asked while we wait for the node: the client is gone, or the node is down and another one can do it."""
+        if self.client.stream.was_reset():
+            return PeerReset()
+        exchange = self.exchange
+        if self.connection.parser.head_complete or not exchange.node_is_down() or not self.request.idempotent:
+            return None
+        if (
+            exchange.replay is None
+            or not (exchange.uploaded or not self.request.has_body)
+            or exchange.is_last_attempt()
+        ):
+            return None
+        return NodeFailed("node_down", f"node {self.name} went down before it answered", sent=True)
 
     # -- request up --------------------------------------------------------------------------------------------------
 
@@ -306,7 +321,7 @@ class Attempt:
         lines = [b"HTTP/1.1 101 " + (parser.reason or b"Switching Protocols"), *parser.lines]
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + (parser.upgrade or request.upgrade))
         lines.append(b"X-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n" % (self.name.encode(), request.id))
-        connection.stream.on_behalf_of = None
+        connection.stream.purpose = None
         client.keep = False
         self._send(b"\r\n".join(lines) + b"".join(parser.body))
         up, down = tunnel(client.stream, connection.stream, client.parser.tunnel, self.path.timeouts.tunnel_idle_s)

@@ -12,7 +12,7 @@ from cluster.config import Ejection
 
 CAUSES = (
     "", "refused", "connect_timeout", "reset", "closed", "cut_off", "first_byte_timeout", "idle_timeout", "not_http",
-    "other",
+    "node_down", "other",
 )  # fmt: skip
 _CODE = {cause: code for code, cause in enumerate(CAUSES)}
 _FORGIVE = 4  # an ejection is forgotten after so many times its length without another

@@ -24,6 +24,7 @@ from balancer.scoreboard_layout import N_RETRIED, S_BYTES_IN, S_BYTES_OUT, S_ERR
 from balancer.stream import PeerReset
 from balancer.upstream import NodePool
 from cluster.errors import ClientGone, NodeFailed, NoReadyNode, ProxyError
+from cluster.states import Health
 from cluster.wire import orca_to_report
 
 if TYPE_CHECKING:
@@ -141,6 +142,14 @@ class Exchange:
         Attempt(self, pool.open(), pool).run()
 
     # -- afterwards --------------------------------------------------------------------------------------------------
+
+    def node_is_down(self) -> bool:
+        """Whether the probes have given up the node that we wait for, while another one is ready."""
+        return self.node is not None and self.node.health is Health.DOWN and bool(self.path.picker.ready)
+
+    def is_last_attempt(self) -> bool:
+        """Whether no further attempt is allowed, so that waiting on is the better choice."""
+        return self.attempts >= self.path.retries.attempts
 
     def heard(self, parser: ResponseParser) -> None:
         """The node's head came: take the load report that is in it, if one is wanted now."""

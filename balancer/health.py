@@ -18,6 +18,7 @@ from cluster.states import Health
 from cluster.wire import NodeReport, ProbeView, orca_to_report
 
 HISTORY = 40
+SUSPECT = 0.1  # a node that has failed a probe and is not yet down is asked again after this share of the interval
 
 
 class ProbeState:
@@ -98,7 +99,9 @@ class Prober:
         while True:
             self._once()
             jitter = self._settings.jitter
-            gevent.sleep(self._settings.interval_s * self._rng.uniform(1 - jitter, 1 + jitter))
+            pause_s = self._settings.interval_s * self._rng.uniform(1 - jitter, 1 + jitter)
+            suspect = self.state.fails and self._health() is not Health.DOWN
+            gevent.sleep(pause_s * SUSPECT if suspect else pause_s)
 
     def _once(self) -> None:
         begun = monotonic()

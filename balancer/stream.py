@@ -10,7 +10,7 @@ import contextlib
 import errno
 import socket
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from gevent import get_hub, getcurrent
 
@@ -32,6 +32,13 @@ class PeerReset(Exception):
     """The client on whose behalf we wait has reset its connection."""
 
 
+class Purpose(Protocol):
+    """For whom a wait is done, asked ten times a second whether it is still worth while."""
+
+    def reason_to_stop(self) -> Exception | None:
+        """What to raise in the waiting greenlet; None to wait on."""
+
+
 class Waits:
     """All waits of a worker, and the one timer that ends them. Needs a running gevent hub."""
 
@@ -46,7 +53,7 @@ class Waits:
         self._timer.close()
 
     def one(self, stream: "Stream", watcher: Any, limit_s: float) -> None:
-        """Wait until the watcher fires. TimedOut, Interrupted or PeerReset otherwise."""
+        """Wait until the watcher fires. TimedOut, Interrupted or what the stream's purpose says otherwise."""
         greenlet = getcurrent()
         stream.greenlet = greenlet
         stream.expires = monotonic() + limit_s
@@ -78,20 +85,18 @@ class Waits:
 
     def _tick(self) -> None:
         now = monotonic()
-        late = [s for s in self._waiting if s.expires <= now or s.on_behalf_of is not None]
-        for stream in late:
+        for stream in [s for s in self._waiting if s.expires <= now or s.purpose is not None]:
             if stream.greenlet is None:
                 continue  # it went on while we served the others
-            if stream.expires <= now:
-                stream.greenlet.throw(TimedOut())
-            elif stream.on_behalf_of is not None and stream.on_behalf_of.was_reset():
-                stream.greenlet.throw(PeerReset())
+            reason = TimedOut() if stream.expires <= now else stream.purpose and stream.purpose.reason_to_stop()
+            if reason is not None:
+                stream.greenlet.throw(reason)
 
 
 class Stream:
     """One connected socket. After `close` it must not be used."""
 
-    __slots__ = ("_raw_recv", "_raw_send", "_waits", "_writer", "expires", "greenlet", "on_behalf_of", "reader", "sock")
+    __slots__ = ("_raw_recv", "_raw_send", "_waits", "_writer", "expires", "greenlet", "purpose", "reader", "sock")
 
     def __init__(self, sock: Any, waits: Waits) -> None:
         raw = getattr(sock, "_sock", sock)  # under gevent's socket lies the plain non-blocking one
@@ -103,7 +108,7 @@ class Stream:
         self._writer: Any = None
         self.greenlet: Any = None
         self.expires = 0.0
-        self.on_behalf_of: Stream | None = None
+        self.purpose: Purpose | None = None
 
     @classmethod
     def connect(cls, address: tuple[Any, ...], family: int, waits: Waits, limit_s: float) -> "Stream":
@@ -129,7 +134,7 @@ class Stream:
         return stream
 
     def recv(self, limit_s: float) -> bytes:
-        """What has come, at most 64 KiB; b"" at the end. OSError, TimedOut, Interrupted, PeerReset."""
+        """What has come, at most 64 KiB; b"" at the end. OSError, or what ends a wait."""
         while True:
             try:
                 data: bytes = self._raw_recv(CHUNK)
