@@ -25,7 +25,7 @@ HEADERS = {
     # Sockets to our own origin are 'self' too. No inline script or style anywhere.
     "Content-Security-Policy": "default-src 'self'; connect-src 'self'; img-src 'self' data:; object-src 'none';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",  # the sign-in link holds the token
+    "Referrer-Policy": "same-origin",  # the sign-in link holds the token; "no-referrer" would hide our own Origin too
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
 }

@@ -24,7 +24,7 @@ export function drawAlgorithms() {
   const focused = box.contains(document.activeElement);
   for (const card of box.children) {
     const chosen = card.dataset.key === layout.algorithm;
-    attribute(card, "aria-checked", chosen);
+    attribute(card, "aria-checked", String(chosen));
     attribute(card, "data-pending", card.dataset.key === wanted ? "yes" : null);
     if (!focused) card.tabIndex = chosen ? 0 : -1;
   }

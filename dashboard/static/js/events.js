@@ -59,7 +59,7 @@ function drawFilters() {
       box.append(button);
     }
     text(button, `${kind} ${n}`);
-    attribute(button, "aria-pressed", kind === only);
+    attribute(button, "aria-pressed", String(kind === only));
   }
   find("#log-empty").hidden = store.events.length > 0;
   find("#log").hidden = store.events.length === 0;

@@ -65,12 +65,9 @@ function drawWords(entry, node) {
   attribute(find(".weight", row), "data-unused", uses("weight") ? null : "yes");
   text(fields.slots, node.slots ? ` / ${node.slots}` : "");
   const shown = { draining: node.admin !== "draining", maintenance: node.admin !== "maintenance", enabled: node.admin !== "enabled" };
-  for (const [act, visible] of Object.entries(shown)) {
-    const button = find(`[data-act="${act}"]`, row);
-    const hadFocus = document.activeElement === button;
-    button.hidden = !visible;
-    if (hadFocus && !visible) find('[data-act="enabled"]:not([hidden]), [data-act="draining"]', row).focus();
-  }
+  const focused = document.activeElement;
+  for (const [act, visible] of Object.entries(shown)) find(`[data-act="${act}"]`, row).hidden = !visible;
+  if (focused?.hidden && row.contains(focused)) find(`.acts .${node.admin === "enabled" ? "operates" : "primary"}:not([hidden])`, row).focus();
 }
 
 function drawProcess(fields, process, runs) {
