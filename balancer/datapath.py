@@ -15,6 +15,7 @@ import gevent
 
 from balancer.ejector import Ejector
 from balancer.picker import Picker
+from balancer.retry import RetryBudget
 from balancer.scoreboard import Scoreboard
 from balancer.scoreboard_layout import S_DROPPED_LINES
 from balancer.stream import Waits
@@ -49,6 +50,7 @@ class DataPath:
         self.timeouts = balancer.timeouts
         self.limits = balancer.limits
         self.retries = balancer.retries
+        self.retry_budget = RetryBudget(balancer.retries.budget, monotonic())
         self.board = board
         self.access = access
         self.waits = Waits()

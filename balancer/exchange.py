@@ -85,6 +85,7 @@ class Exchange:
         path, request = self.path, self.request
         if not request.id:
             request.id = path.new_id()
+        path.retry_budget.request()
         tried: list[NodeRecord] = []
         while True:
             node = self._pick(tried)
@@ -102,7 +103,8 @@ class Exchange:
                     path.picker.refresh(monotonic())
                 replayable = not self.head_sent and self.replay is not None
                 most = path.retries.attempts
-                if not may_retry(request, failure, attempts=self.attempts, most=most, replayable=replayable):
+                allowed = may_retry(request, failure, attempts=self.attempts, most=most, replayable=replayable)
+                if not allowed or not path.retry_budget.take(monotonic()):
                     raise
                 tried.append(node)
                 board = path.board

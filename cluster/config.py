@@ -112,6 +112,8 @@ class Retries(Model):
 
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """Most attempts for one request, the first included; each on a different node as long as there is one."""
+    budget: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Retries are at most this share of the requests (and 10 a second), so that they cannot multiply the load."""
 
 
 class Balancer(Model):
