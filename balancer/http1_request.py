@@ -113,7 +113,12 @@ class RequestParser:
         self.in_head = False  # a head has begun and is not complete
         self._limits = limits
         self._parser = HttpRequestParser(self)
-        self._head_bytes = 0
+        self._tunnelling = False
+        self._fed = 0  # bytes that came last
+        self._head_bytes = 0  # bytes of a head that came before those
+        self._begun = False  # a request's first letter came, its head is not complete
+        self._ended = False  # a request ended within the bytes that came last
+        self._resuming = False
         self._trailers = 0
         self._url = b""
         self._fields: Fields = []
@@ -123,30 +128,58 @@ class RequestParser:
         """Take what was received. What is wrong with it lies in `error` afterwards, nothing is raised."""
         if self.error is not None:
             return
-        begun_in_head = self._current is None
-        try:
+        if self._tunnelling:
+            self.tunnel += data
+            return
+        self._fed, self._ended = len(data), False
+        while data:
             try:
                 self._parser.feed_data(data)
+                break
             except HttpParserUpgrade as upgrade:
-                rest = data[upgrade.args[0] :]
+                data = data[upgrade.args[0] :]
                 if self._last_is_tunnel():
-                    self.tunnel = rest
+                    self._tunnelling, self.tunnel = True, data
                     return
-                if rest:  # an upgrade that we do not do: the request is an ordinary one, and so is what follows
-                    self.feed(rest)
+                if self._current is not None:
+                    self._resume_body(self._current)
+            except HttpParserError as error:
+                cause = error.__context__
+                bad = cause if isinstance(cause, BadRequest) else BadRequest("malformed", f"not HTTP/1.1: {error}")
+                self.error = bad
                 return
-        except HttpParserError as error:
-            cause = error.__context__
-            self.error = cause if isinstance(cause, BadRequest) else BadRequest("malformed", f"not HTTP/1.1: {error}")
-            return
-        if self._current is None:
-            self.in_head = bool(self._url or self._fields) or not self.requests
-            self._head_bytes = self._head_bytes + len(data) if begun_in_head and not self.requests else len(data)
-            if self.in_head and self._head_bytes > self._limits.head_bytes:
-                self.error = TooLarge("head_too_large", f"the head is over {self._limits.head_bytes} bytes", 431)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Whether a head has begun, and how much of it has come."""
+        if self._current is not None:
+            self.in_head, self._head_bytes = False, 0
+        elif self._ended:  # what came after the end begins the next head
+            self.in_head = self._begun
+            self._head_bytes = self._exact_head_bytes() if self._begun else 0
         else:
-            self.in_head = False
-            self._head_bytes = 0
+            self.in_head = True
+            self._head_bytes += self._fed
+            if self._head_bytes > self._limits.head_bytes:
+                self.error = self._head_too_large()
+
+    def _exact_head_bytes(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._fields)
+
+    def _head_too_large(self) -> TooLarge:
+        return TooLarge("head_too_large", f"the head is over {self._limits.head_bytes} bytes", 431)
+
+    def _resume_body(self, request: Request) -> None:
+        """An upgrade that we do not do came with a body, which httptools would take for the next request.
+
+        So a fresh parser is told the framing, and goes on where the other one stopped.
+        """
+        framing = b"Transfer-Encoding: chunked" if request.chunked else b"Content-Length: %d" % (request.length or 0)
+        self._parser = HttpRequestParser(self)
+        self._resuming = True
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+        self._resuming = False
+        self._trailers = 0
 
     def _last_is_tunnel(self) -> bool:
         return bool(self.requests) and bool(self.requests[-1].upgrade)
@@ -154,11 +187,14 @@ class RequestParser:
     # -- httptools' callbacks ----------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        self._begun = True
         self._url = b""
         self._fields = []
         self._trailers = 0
 
     def on_url(self, url: bytes) -> None:
+        if self._resuming:
+            return
         self._url += url
         if len(self._url) > self._limits.line_bytes:
             raise TooLarge("target_too_long", f"the request target is over {self._limits.line_bytes} bytes", 414)
@@ -174,6 +210,12 @@ class RequestParser:
                 raise TooLarge("trailers_too_large", f"trailers over {self._limits.head_bytes} bytes", 431)
 
     def on_headers_complete(self) -> None:
+        self._begun = False
+        if self._resuming:
+            return
+        limit = self._limits.head_bytes
+        if self._head_bytes + self._fed > limit and self._exact_head_bytes() > limit:
+            raise self._head_too_large()
         parser = self._parser
         request = Request()
         request.method = parser.get_method()
@@ -198,8 +240,11 @@ class RequestParser:
 
     def on_message_complete(self) -> None:
         if self._current is not None:
+            if self._current.has_body and self._parser.should_upgrade():
+                return  # httptools says so at the end of such a head; the body is still to come, see _resume_body
             self._current.complete = True
             self._current = None
+        self._ended = True
         self._url = b""
         self._fields = []
 

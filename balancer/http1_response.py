@@ -129,6 +129,8 @@ class ResponseParser:
         status = self._parser.get_status_code()
         if not 100 <= status <= 999:
             raise NodeFailed("status", f"the node's status {status} is not one", sent=True)
+        if self._parser.get_http_version() not in ("1.1", "1.0"):
+            raise NodeFailed("version", "the node does not speak HTTP/1.1", sent=True)
         if self.chunked and self.length is not None:
             raise NodeFailed("length_and_coding", "the node sent both Content-Length and Transfer-Encoding", sent=True)
         if self.named:

@@ -1,0 +1,221 @@
+"""The answer parser: what a node may say, and what must not reach a client."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from balancer.http1_response import ResponseParser
+from cluster.config import Limits
+from cluster.errors import NodeFailed
+
+LIMITS = Limits()
+
+
+def fed(raw: bytes, *cuts: int, limits: Limits = LIMITS) -> tuple[ResponseParser, bytes]:
+    parser, rest = ResponseParser(limits), b""
+    places = [0, *cuts, len(raw)]
+    for begin, end in pairwise(places):
+        rest += parser.feed(raw[begin:end])
+    return parser, rest
+
+
+def said(parser: ResponseParser) -> tuple[object, ...]:
+    return (
+        parser.status, parser.reason, parser.lines, parser.length, parser.chunked, b"".join(parser.body),
+        parser.complete, parser.keep_alive, parser.orca, b"".join(parser.informational),
+    )  # fmt: skip
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+GOOD: dict[str, tuple[bytes, bytes, bool]] = {  # raw, body, complete
+    "counted": (OK + b"Content-Length: 5\r\n\r\nabcde", b"abcde", True),
+    "counted, empty": (OK + b"Content-Length: 0\r\n\r\n", b"", True),
+    "counted, not whole": (OK + b"Content-Length: 5\r\n\r\nabc", b"abc", False),
+    "chunked": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde", True),
+    "chunked in capitals": (OK + b"TRANSFER-ENCODING: CHUNKED\r\n\r\n3\r\nabc\r\n0\r\n\r\n", b"abc", True),
+    "chunked with extensions": (OK + b"Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0;c\r\n\r\n", b"abc", True),
+    "chunked with trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n", b"abc", True),
+    "chunked, not whole": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"abc", False),
+    "until close": (OK + b"\r\nabcde", b"abcde", False),
+    "until close, HTTP/1.0": (b"HTTP/1.0 200 OK\r\n\r\nabcde", b"abcde", False),
+    "204": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+    "204 with a length": (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b"", True),
+    "304": (b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", b"", True),
+    "304 with the length it would have had": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", b"", True),
+    "no reason": (b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", b"", True),
+    "no reason and no blank": (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", b"", True),
+    "a status nobody knows": (b"HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n", b"", True),
+    "100 first": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok", b"ok", True),
+    "103 first": (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok", b"ok", True),
+    "102 twice": (b"HTTP/1.1 102 P\r\n\r\n" * 2 + OK + b"Content-Length: 2\r\n\r\nok", b"ok", True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "body", "complete"), GOOD.values(), ids=list(GOOD))
+def test_read(raw: bytes, body: bytes, complete: bool) -> None:
+    parser, rest = fed(raw)
+    assert parser.head_complete
+    assert (b"".join(parser.body), parser.complete, rest) == (body, complete, b"")
+
+
+@pytest.mark.parametrize(("raw", "body", "complete"), GOOD.values(), ids=list(GOOD))
+def test_split_at_every_byte_gives_the_same_answer(raw: bytes, body: bytes, complete: bool) -> None:
+    whole = said(fed(raw)[0])
+    for cut in range(1, len(raw)):
+        assert said(fed(raw, cut)[0]) == whole
+    assert said(fed(raw, *range(1, len(raw)))[0]) == whole
+
+
+BAD: dict[str, bytes] = {
+    "length and chunked": OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked and length": OK + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    "two lengths that differ": OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "two lengths that agree": OK + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "a list of lengths": OK + b"Content-Length: 3, 3\r\n\r\nabc",
+    "a length with a sign": OK + b"Content-Length: +3\r\n\r\nabc",
+    "a negative length": OK + b"Content-Length: -3\r\n\r\nabc",
+    "a length in hex": OK + b"Content-Length: 0x3\r\n\r\nabc",
+    "an empty length": OK + b"Content-Length:\r\n\r\n",
+    "a length beyond 64 bits": OK + b"Content-Length: 18446744073709551619\r\n\r\nabc",
+    "two codings": OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding gzip": OK + b"Transfer-Encoding: gzip\r\n\r\nabc",
+    "coding gzip, chunked": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "coding chunked with a comma": OK + b"Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n",
+    "coding identity": OK + b"Transfer-Encoding: identity\r\n\r\nabc",
+    "a chunk size that is no number": OK + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "a negative chunk size": OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+    "a chunk longer than its size": OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
+    "a folded field": OK + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+    "a field without a colon": OK + b"Nonsense\r\n\r\n",
+    "a field name with a blank": OK + b"A B: c\r\n\r\n",
+    "a blank before the colon": OK + b"Content-Length : 3\r\n\r\nabc",
+    "a field value with a null": OK + b"A: b\0\r\n\r\n",
+    "a field value with a bare CR": OK + b"A: b\rc\r\n\r\n",
+    "a field ended by a bare LF": OK + b"A: b\nC: d\r\n\r\n",
+    "a status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
+    "a status of four digits": b"HTTP/1.1 2000 OK\r\n\r\n",
+    "a status that is no number": b"HTTP/1.1 abc OK\r\n\r\n",
+    "status 000": b"HTTP/1.1 000 None\r\n\r\n",
+    "status 099": b"HTTP/1.1 099 None\r\n\r\n",
+    "HTTP/2.0": b"HTTP/2.0 200 OK\r\n\r\n",
+    "HTTP/0.9": b"<html>hello</html>\n",
+    "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x46",
+    "an SSH greeting": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "an SMTP greeting": b"220 mail.example ESMTP\r\n",
+    "a request": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "garbage": bytes(range(1, 60)),
+    "a head of 70000 bytes": OK + b"A: " + b"b" * 70000,
+    "200 fields": OK + b"A: b\r\n" * 200 + b"\r\n",
+    "a 101 in the name of nobody and then 100s for ever": b"HTTP/1.1 102 P\r\n\r\n" * 40,
+    "a body with a 100": b"HTTP/1.1 100 C\r\nContent-Length: 5\r\n\r\nabcde" + OK + b"\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("raw", BAD.values(), ids=list(BAD))
+def test_refused(raw: bytes) -> None:
+    with pytest.raises(NodeFailed) as caught:
+        fed(raw, *range(65536, len(raw), 65536))
+    assert caught.value.status == 502
+    assert caught.value.sent, "the request has reached the node: a POST must not be sent again"
+
+
+@pytest.mark.parametrize("raw", [raw for raw in BAD.values() if len(raw) < 1000])
+def test_split_at_every_byte_it_is_refused_all_the_same(raw: bytes) -> None:
+    for cut in range(1, len(raw)):
+        with pytest.raises(NodeFailed):
+            fed(raw, cut)
+
+
+@pytest.mark.parametrize(
+    "surplus",
+    [OK + b"Content-Length: 6\r\n\r\npoison", b"x", b"HTTP/1.1 ", b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n"],
+)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        OK + b"Content-Length: 2\r\n\r\nok",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    ],
+)
+def test_what_follows_a_whole_answer_is_dropped_and_the_connection_not_used_again(raw: bytes, surplus: bytes) -> None:
+    parser, rest = fed(raw + surplus)
+    assert parser.complete
+    assert not parser.keep_alive
+    assert rest == b""
+    assert b"".join(parser.body) in (b"ok", b"")
+    assert parser.status in (200, 204, 304)
+
+
+def test_a_kept_parser_reads_answer_after_answer() -> None:
+    parser = ResponseParser(LIMITS)
+    for n in range(5):
+        parser.begin()
+        parser.feed(OK + b"A: %d\r\nContent-Length: 2\r\n\r\nok" % n)
+        assert parser.complete
+        assert parser.keep_alive
+        assert parser.lines == [b"A: %d" % n]
+        assert parser.body == [b"ok"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "keep"),
+    [
+        (OK + b"Content-Length: 0\r\n\r\n", True),
+        (OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n", False),
+        (OK + b"Content-Length: 0\r\nConnection: X, Close\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", True),
+        (OK + b"\r\n", False),
+    ],
+)
+def test_keep_alive(raw: bytes, keep: bool) -> None:
+    assert fed(raw)[0].keep_alive is keep
+
+
+def test_fields_that_end_with_this_connection_are_dropped_and_the_report_is_ours() -> None:
+    parser, _ = fed(
+        OK
+        + b"Connection: close, X-Private, Content-Length\r\nX-Private: 1\r\nKeep-Alive: timeout=5\r\n"
+        + b"TE: x\r\nTrailer: y\r\nProxy-Connection: z\r\nUpgrade: h2c\r\nEndpoint-Load-Metrics: TEXT named_metrics.rif=3\r\n"
+        + b"Content-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nServer: s\r\n\r\nok"
+    )
+    assert parser.lines == [b"Set-Cookie: a=1", b"Set-Cookie: b=2", b"Server: s"]
+    assert parser.orca == b"TEXT named_metrics.rif=3"
+    assert parser.length == 2
+
+
+def test_informational_answers_are_the_clients_but_100_is_not() -> None:
+    parser, _ = fed(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: X\r\nX: y\r\n\r\n"
+        + OK + b"Content-Length: 0\r\n\r\n"
+    )  # fmt: skip
+    assert parser.continued
+    assert parser.informational == [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]
+    assert parser.lines == []
+
+
+def test_what_follows_a_101_is_handed_back_untouched() -> None:
+    raw = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX: y\r\n\r\n"
+    parser, rest = fed(raw + b"\x81\x05hello")
+    assert (parser.status, parser.upgrade, rest) == (101, b"websocket", b"\x81\x05hello")
+    assert parser.lines == [b"X: y"]
+
+
+def test_trailers_do_not_join_the_head() -> None:
+    parser, _ = fed(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nSet-Cookie: evil=1\r\n\r\n")
+    assert parser.lines == []
+    assert parser.complete
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.binary(max_size=200))
+def test_no_bytes_whatsoever_raise_anything_else(data: bytes) -> None:
+    for head in (b"", OK, OK + b"Transfer-Encoding: chunked\r\n\r\n"):
+        try:
+            fed(head + data)
+        except NodeFailed:
+            continue
