@@ -82,6 +82,7 @@ class StandIn(BaseHTTPRequestHandler):
             for each in self.server.nodes:  # type: ignore[attr-defined]
                 each["in_flight"] = max(0, each["in_flight"] - 1)
         else:
+            self.server.asked.append(self.path)  # type: ignore[attr-defined]
             pages = self.server.events  # type: ignore[attr-defined]
             self.answer(200, pages.pop(0)) if pages else self.answer(503, {"error": "no more"})
 
@@ -235,6 +236,8 @@ def test_following_goes_on_after_the_last_and_survives_a_new_control(
     out, err = capsys.readouterr()
     assert [line.split()[3] for line in out.splitlines()] == ["one", "two", "new"]
     assert "control was restarted" in err
+    asked = [path.partition("?after=")[2].split("&wait_s=") for path in control.asked]
+    assert asked == [["0", "0"], ["1", "20"], ["2", "20"], ["0", "20"], ["1", "20"]]
 
 
 def test_a_control_that_does_not_run_is_said_with_how_to_start_it(

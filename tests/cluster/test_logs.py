@@ -1,9 +1,11 @@
 """Line logs: bounded, shared, and never in the way of serving."""
 
+import fcntl
 import json
 import multiprocessing
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,36 @@ def test_two_processes_that_rotate_one_file_lose_and_mix_no_line(tmp_path: Path)
     assert len(generations) > 20
     # A flush is one write, of at most a buffer; a file may pass its bound by the flushes of both.
     assert max(p.stat().st_size for p in generations) < 20_000 + 2 * 20_000
+
+
+def test_only_the_first_who_finds_a_file_full_rotates_it(tmp_path: Path) -> None:
+    log = LineLog(tmp_path / "log", max_bytes=10)
+    log.write("0123456789")
+    log.flush()
+    full = (tmp_path / "log").stat().st_ino
+    log.write("new")
+    log.flush()  # rotates
+    log._rotate(full)  # another process, which had seen the same full file
+    assert ((tmp_path / "log").read_text(), (tmp_path / "log.1").read_text()) == ("new\n", "0123456789\n")
+    assert not (tmp_path / "log.2").exists()
+    log.close()
+
+
+def test_while_one_rotates_the_others_wait(tmp_path: Path) -> None:
+    log = LineLog(tmp_path / "log", max_bytes=1)
+    log.write("a")
+    log.flush()
+    with open(tmp_path / "log.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        log.write("b")
+        flushing = threading.Thread(target=log.flush)
+        flushing.start()
+        flushing.join(0.2)
+        assert flushing.is_alive()
+        assert not (tmp_path / "log.1").exists()
+    flushing.join(10)
+    assert (tmp_path / "log.1").read_text() == "a\n"
+    log.close()
 
 
 def test_a_full_disk_is_counted_and_never_raised() -> None:
