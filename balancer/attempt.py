@@ -303,6 +303,9 @@ class Attempt:
             lines.append(b"Connection: close")
         elif not request.version_1_1:
             lines.append(b"Connection: keep-alive")
+        sticky = self.path.sticky
+        if sticky is not None and self.exchange.stuck != self.name:
+            lines.append(sticky.line(self.name))
         lines.append(_ANSWERED_BY % (self.name.encode(), request.id))
         return b"\r\n".join(lines)
 

@@ -44,7 +44,12 @@ class ClientConnection:
         gauge = path.board.own + S_CONNECTIONS
         path.board.q[gauge] += 1
         path.connections.add(self)
+        path.connections_of[self.address] += 1
         try:
+            most = path.limits.connections_per_client
+            if most and path.connections_of[self.address] > most:
+                text = f"more than {most} connections from {self.address.decode()}"
+                self._reject(BadRequest("too_many_connections", text, HTTPStatus.TOO_MANY_REQUESTS))
             while self.keep and (request := self._next_request()) is not None:
                 self.busy = True
                 self.keep = request.keep_alive
@@ -59,6 +64,9 @@ class ClientConnection:
             pass  # it is gone, or takes nothing more: there is nobody to tell
         finally:
             path.connections.discard(self)
+            path.connections_of[self.address] -= 1
+            if not path.connections_of[self.address]:
+                del path.connections_of[self.address]
             path.board.q[gauge] -= 1
             self.stream.close()
 

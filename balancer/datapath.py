@@ -6,6 +6,7 @@ Nothing here knows of gunicorn: `worker.py` makes one inside a gunicorn worker, 
 import itertools
 import os
 import secrets
+from collections import Counter
 from json.encoder import encode_basestring_ascii as quoted
 from random import Random
 from time import monotonic, time
@@ -15,12 +16,16 @@ import gevent
 
 from balancer.ejector import Ejector
 from balancer.picker import Picker
+from balancer.request_queue import RequestQueue
 from balancer.retry import RetryBudget
+from balancer.routes import Routes
 from balancer.scoreboard import Scoreboard
 from balancer.scoreboard_layout import S_DROPPED_LINES
+from balancer.sticky import StickyCookie
 from balancer.stream import Waits
 from balancer.upstream import NodePool
 from cluster import paths
+from cluster.auth import read_token
 from cluster.config import Balancer, Fleet
 from cluster.logs import LineLog
 from cluster.wire import NodeReport
@@ -38,6 +43,7 @@ def open_scoreboard(fleet: Fleet, balancer: Balancer) -> Scoreboard:
     board = Scoreboard.open(paths.scoreboard_file(balancer.name), [n.name for n in fleet.nodes], slots)
     for record, node in zip(board.nodes, fleet.nodes, strict=True):
         record.slots = node.known_slots
+        record.max_in_flight = node.max_in_flight
     return board
 
 
@@ -55,7 +61,11 @@ class DataPath:
         self.access = access
         self.waits = Waits()
         self.rng = Random()
-        self.picker = Picker(board, balancer.algorithm, fleet.health.slow_start_s, self.rng)
+        self.routes = Routes(balancer, fleet.nodes)
+        self.picker = Picker(board, balancer.algorithm, fleet.health.slow_start_s, self.rng, self.routes.groups)
+        self.queue = RequestQueue(balancer.queue)
+        self.sticky = StickyCookie(balancer.sticky, read_token()) if balancer.sticky else None
+        self.connections_of: Counter[bytes] = Counter()  # by client address
         self.ejector = Ejector(board, fleet.health.ejection)
         self.connections: set[ClientConnection] = set()
         self.draining = False

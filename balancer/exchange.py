@@ -8,6 +8,7 @@ In flight goes up with the pick and down in `finally`, so however an attempt end
 happens inside an attempt is in attempt.py.
 """
 
+from collections.abc import Callable
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,19 @@ from balancer.http1_request import Request
 from balancer.http1_response import ResponseParser
 from balancer.node_record import NodeRecord
 from balancer.retry import may_retry
-from balancer.scoreboard_layout import N_RETRIED, S_BYTES_IN, S_BYTES_OUT, S_ERRORS, S_IN_FLIGHT, S_REQUESTS, S_RETRIES
+from balancer.scoreboard_layout import (
+    N_RETRIED,
+    S_BYTES_IN,
+    S_BYTES_OUT,
+    S_ERRORS,
+    S_IN_FLIGHT,
+    S_QUEUED,
+    S_REQUESTS,
+    S_RETRIES,
+)
 from balancer.stream import PeerReset
 from balancer.upstream import NodePool
-from cluster.errors import ClientGone, NodeFailed, NoReadyNode, ProxyError
+from cluster.errors import AllBusy, ClientGone, NodeFailed, NoReadyNode, ProxyError
 from cluster.states import Health
 from cluster.wire import orca_to_report
 
@@ -41,13 +51,16 @@ class Exchange:
         "bytes_out",
         "client",
         "end",
+        "group",
         "head_sent",
         "node",
         "path",
+        "queued_s",
         "replay",
         "request",
         "started",
         "status",
+        "stuck",
         "uploaded",
     )  # fmt: skip
 
@@ -63,6 +76,9 @@ class Exchange:
         self.head_sent = False  # something has reached the client: no retry, no answer of ours
         self.replay: list[bytes] | None = []  # body sent so far, as long as it can be sent again
         self.uploaded = False  # the whole body has been taken from the client (and lies in `replay`, if that is kept)
+        self.group = client.path.routes.group_of(request.target)
+        self.stuck: str | None = None  # the node that the client's sticky cookie names
+        self.queued_s = 0.0
         self.end = "ok"
 
     def run(self) -> None:
@@ -112,23 +128,45 @@ class Exchange:
                 board.q[board.own + S_RETRIES] += 1
             finally:
                 node.end()
+                path.queue.wake()
 
     def _pick(self, tried: list[NodeRecord]) -> NodeRecord:
         """A node; waits a little when none is ready, because one may be back in a moment."""
-        picker, request = self.path.picker, self.request
-        deadline = self.started + self.path.timeouts.no_node_s
+        path = self.path
+        preferred = path.sticky.node_of(self.request.fields) if path.sticky else None
+        self.stuck = preferred
+
+        def pick() -> NodeRecord:
+            self.request.sequence = path.picker.sequence(self.group)
+            node = path.picker.pick(self.request, tried, monotonic(), self.group, preferred)
+            path.log_decision(node.name, [n.name for n in path.picker.ready], self.request.sequence)
+            return node
+
+        deadline = self.started + path.timeouts.no_node_s
         while True:
             try:
-                request.sequence = picker.sequence()
-                node = picker.pick(request, tried, monotonic())
-                self.path.log_decision(node.name, [n.name for n in picker.ready], request.sequence)
-                return node
-            except NoReadyNode:
-                if monotonic() >= deadline:
+                return pick() if not path.queue else self._queued(pick)
+            except AllBusy:
+                return self._queued(pick)
+            except NoReadyNode as error:
+                if error.reason != "no_ready_node" or monotonic() >= deadline:
                     raise
                 gevent.sleep(0.05)
-                if self.client.stream.was_reset():
-                    raise ClientGone("client_reset", "the client went away while no node was ready") from None
+                self._check_client()
+
+    def _queued(self, pick: Callable[[], NodeRecord]) -> NodeRecord:
+        """Wait in line for a node that has room."""
+        board, begun = self.path.board, monotonic()
+        board.q[board.own + S_QUEUED] += 1
+        try:
+            return self.path.queue.wait(pick, self._check_client)
+        finally:
+            board.q[board.own + S_QUEUED] -= 1
+            self.queued_s += monotonic() - begun
+
+    def _check_client(self) -> None:
+        if self.client.stream.was_reset():
+            raise ClientGone("client_reset", "the client went away while its request waited for a node")
 
     def _attempt(self, pool: NodePool) -> None:
         kept = pool.take() if self.request.idempotent and not self.request.upgrade else None
@@ -196,6 +234,7 @@ class Exchange:
             why=path.picker.algorithm.key,
             attempts=self.attempts,
             ms=round(took * 1e3, 3),
+            queued_ms=round(self.queued_s * 1e3, 3),
             bytes_in=request.body_bytes,
             bytes_out=self.bytes_out,
             end=self.end,

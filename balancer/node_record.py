@@ -46,6 +46,7 @@ class NodeRecord:
         self.index = index
         self.name = name
         self.slots: int | None = None  # as configured
+        self.max_in_flight: int | None = None  # as configured
         self._board = board
         self._q = board.q
         self._d = board.d

@@ -4,31 +4,42 @@ One picker a worker. It keeps the list of ready nodes until the scoreboard says 
 algorithm in force, and is the only place that calls `pick`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from random import Random
 
 from balancer.algorithms import ALGORITHMS, Algorithm, Request
 from balancer.node_record import NodeRecord
 from balancer.scoreboard import Scoreboard
-from balancer.scoreboard_layout import S_GENERATION, S_PICKS
-from cluster.errors import NoReadyNode
+from balancer.scoreboard_layout import S_GENERATION, S_GROUP_PICKS
+from cluster.errors import AllBusy, NoReadyNode
 from cluster.states import LAST_RESORT
 
 
 class Picker:
-    """Chooses nodes for one worker. `default`: key of the algorithm to use before any order was given."""
+    """Chooses nodes for one worker.
 
-    def __init__(self, board: Scoreboard, default: str, slow_start_s: float, rng: Random) -> None:
+    `default`: key of the algorithm to use before any order was given. `groups`: sets of node indices (routes.py).
+    """
+
+    def __init__(
+        self, board: Scoreboard, default: str, slow_start_s: float, rng: Random, groups: Sequence[frozenset[int]] = ()
+    ) -> None:
         self._board = board
         self._default = default
         self._slow_start_s = slow_start_s
         self._rng = rng
         self._generation = -1
-        self._picks = tuple(board.slot_at(s) + S_PICKS for s in range(board.slots))
+        self._picks = [
+            tuple(board.slot_at(slot) + S_GROUP_PICKS + group for slot in range(board.slots))
+            for group in range(max(1, len(groups)))
+        ]
+        self._groups = groups
+        self._capped = any(node.max_in_flight is not None for node in board.nodes)
         self.algorithm: Algorithm = ALGORITHMS[default](rng)
         self.ready: list[NodeRecord] = []
         self.bypassed = False  # all were ejected, so the ejected are used
         self._warming: list[NodeRecord] = []
+        self._ready_of: list[list[NodeRecord]] = [[]]  # by group
 
     def refresh(self, now: float) -> None:
         """Follow orders, health and ejections; called at each change and ten times a second."""
@@ -43,37 +54,47 @@ class Picker:
         if not self.ready:
             self.ready = [n for n in board.nodes if n.state(now) in LAST_RESORT and n.weight > 0]
             self.bypassed = bool(self.ready)
+        self._ready_of = [self.ready]
+        self._ready_of += [[n for n in self.ready if n.index in group] for group in self._groups[1:]]
         self._warming = [n for n in self.ready if n.slow_start(now, self._slow_start_s) < 1.0]
 
-    def pick(self, request: Request, tried: Collection[NodeRecord], now: float) -> NodeRecord:
+    def pick(
+        self, request: Request, tried: Collection[NodeRecord], now: float, group: int = 0, preferred: str | None = None
+    ) -> NodeRecord:
         """Choose a node not yet tried for this request, and count it as started before anything else can run.
 
-        When all ready nodes were tried, the first ones may be tried again. NoReadyNode when there is none at all.
+        When all ready nodes were tried, the first ones may be tried again. `preferred`: this node, if it is among them.
+        NoReadyNode when there is none at all, AllBusy when all have as many requests as they may.
         """
         board = self._board
         if board.generation != self._generation:
             self.refresh(now)
-        ready = self.ready
+        ready = self._ready_of[group]
         if tried:
             ready = [node for node in ready if node not in tried] or ready
         if self._warming:
             ready = self._without_cold(ready, now)
         if not ready:
-            raise NoReadyNode("no_ready_node", self.why_none())
-        node = ready[0] if len(ready) == 1 else self.algorithm.pick(request, ready, now)
-        board.q[board.own + S_PICKS] += 1
+            raise NoReadyNode("no_ready_node", self.why_none(group))
+        if self._capped:
+            ready = [n for n in ready if n.max_in_flight is None or n.in_flight < n.max_in_flight]
+            if not ready:
+                raise AllBusy("all_busy", "every ready node has as many requests as it may have")
+        wanted = next((n for n in ready if n.name == preferred), None) if preferred is not None else None
+        node = wanted or (ready[0] if len(ready) == 1 else self.algorithm.pick(request, ready, now))
+        board.q[board.own + S_GROUP_PICKS + group] += 1
         node.start()  # nothing has yielded since the pick
         return node
 
-    def sequence(self) -> int:
-        """Picks made so far by all workers of this balancer."""
+    def sequence(self, group: int = 0) -> int:
+        """Picks made so far in a group by all workers of this balancer."""
         q = self._board.q
-        return sum([q[at] for at in self._picks])
+        return sum([q[at] for at in self._picks[group]])
 
-    def why_none(self) -> str:
+    def why_none(self, group: int = 0) -> str:
         """One sentence for people: why no node may be picked."""
-        words = ", ".join(f"{node.name} {node.admin.word}/{node.health.word}" for node in self._board.nodes)
-        return f"no node is ready ({words})"
+        nodes = [n for n in self._board.nodes if not self._groups or n.index in self._groups[group]]
+        return f"no node is ready ({', '.join(f'{n.name} {n.admin.word}/{n.health.word}' for n in nodes)})"
 
     def _without_cold(self, ready: list[NodeRecord], now: float) -> list[NodeRecord]:
         """Slow start, the same for every algorithm: a warming node is on offer only for its share of the picks."""

@@ -10,7 +10,7 @@ PER_SECOND = 10.0  # retries a second that are allowed however few requests ther
 class RetryBudget:
     """Retries are a share of the traffic, so that they cannot multiply the load when everything fails (Finagle, Envoy).
 
-    Each request brings `share` of a retry, each second brings `PER_SECOND`, each retry takes one; at most `BURST` are kept.
+    Each request brings `share` of a retry, each second `PER_SECOND`; each retry takes one; at most `BURST` are kept.
     """
 
     __slots__ = ("_at", "_saved", "_share")

@@ -36,6 +36,7 @@ from balancer.scoreboard_layout import (
     S_CONNECTIONS,
     S_IN_FLIGHT,
     S_PID,
+    S_QUEUED,
     SLOT_HEAD,
     blank,
     boot_id,
@@ -154,7 +155,7 @@ class Scoreboard:
 
     def _clear_gauges(self, slot: int) -> None:
         at = self.slot_at(slot)
-        self.q[at + S_CONNECTIONS] = self.q[at + S_IN_FLIGHT] = 0
+        self.q[at + S_CONNECTIONS] = self.q[at + S_IN_FLIGHT] = self.q[at + S_QUEUED] = 0
         for i in range(len(self.names)):
             self.q[at + SLOT_HEAD + i * NODE + N_IN_FLIGHT] = 0
 

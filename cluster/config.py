@@ -103,6 +103,8 @@ class Limits(Model):
     """Request body (413); 0 = no limit, bodies are streamed."""
     connections: Annotated[int, Field(ge=16, le=100000)] = 10000
     """Client connections a worker holds at once; more wait in the kernel."""
+    connections_per_client: Annotated[int, Field(ge=0, le=100000)] = 0
+    """Connections of one client address that a worker holds at once (429 beyond); 0 = no limit."""
     idle_node_connections: Annotated[int, Field(ge=0, le=10000)] = 256
     """Idle kept-alive connections that a worker keeps to each node."""
 
@@ -114,6 +116,35 @@ class Retries(Model):
     """Most attempts for one request, the first included; each on a different node as long as there is one."""
     budget: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Retries are at most this share of the requests (and 10 a second), so that they cannot multiply the load."""
+
+
+class Queue(Model):
+    """Requests that wait in the balancer while every node has its `max_in_flight`."""
+
+    size: Annotated[int, Field(ge=0, le=100000)] = 1000
+    """Most requests that wait in one worker; further ones get 503 at once."""
+    timeout_s: Seconds = 5.0
+    """Longest wait; 503 after it."""
+
+
+class Route(Model):
+    """Requests below a path go to some of the nodes only. The longest path that fits counts."""
+
+    path: UrlPath
+    """Path prefix, whole segments: `/image` fits `/image` and `/image/7`, not `/images`."""
+    kind: Kind | None = None
+    """To the nodes of this kind."""
+    nodes: tuple[Name, ...] = ()
+    """To the nodes of these names; together with `kind`: to both."""
+
+
+class Sticky(Model):
+    """A client stays with the node that answered it first, by a signed cookie, as long as that node is ready."""
+
+    cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "fairlead"
+    """Name of the cookie."""
+    max_age_s: Annotated[int, Field(ge=0, le=31536000)] = 0
+    """How long the browser keeps it; 0 = until it is closed."""
 
 
 class Balancer(Model):
@@ -134,6 +165,11 @@ class Balancer(Model):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     retries: Retries = Retries()
+    queue: Queue = Queue()
+    routes: Annotated[tuple[Route, ...], Field(max_length=15)] = ()
+    """Requests that fit none go to all nodes."""
+    sticky: Sticky | None = None
+    """Left out: every request is picked anew."""
     trusted_proxies: tuple[Network, ...] = ()
     """Networks whose X-Forwarded-* fields are believed and extended; from all others they are replaced."""
     decision_log: bool = False
@@ -207,6 +243,8 @@ class Node(Model):
     """Relative share for algorithms that use weights; 0 = picked by nobody."""
     slots: Annotated[int, Field(ge=1, le=10000)] | None = None
     """Requests it works on at once; 8 for simulated nodes when not given, else unknown."""
+    max_in_flight: Annotated[int, Field(ge=1, le=100000)] | None = None
+    """Most requests that a balancer has at it at once; further ones wait in the balancer's queue (late binding)."""
     speed: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Simulated nodes only: 2.0 serves in half the time."""
     address: str | None = None

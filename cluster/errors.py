@@ -1,17 +1,17 @@
 """Every error that a person can meet, in one tree.
 
-    FairleadError
-    |- ConfigError          exit 2   config.json: every problem at once, each with its path
-    |- StartError           exit 1   a program did not start; says which, why and the way out
-    |- ControlError         exit 1   the control API refused or could not be reached
-    `- ProxyError           never leaves the balancer as a traceback: it becomes an answer
-       |- BadRequest        400      the client sent something ambiguous or malformed
-       |- TooLarge          413/414/431
-       |- NotImplementedHere 501/405/417
-       |- NoReadyNode       503      with Retry-After
-       |- NodeFailed        502      refused, reset, cut off, or not HTTP
-       |- NodeTooSlow       504      a time limit passed
-       `- ClientGone        499      nobody's fault; logged, never sent
+FairleadError
+|- ConfigError          exit 2   config.json: every problem at once, each with its path
+|- StartError           exit 1   a program did not start; says which, why and the way out
+|- ControlError         exit 1   the control API refused or could not be reached
+`- ProxyError           never leaves the balancer as a traceback: it becomes an answer
+   |- BadRequest        400      the client sent something ambiguous or malformed
+   |- TooLarge          413/414/431
+   |- NotImplementedHere 501/405/417
+   |- NoReadyNode       503      with Retry-After
+   |- NodeFailed        502      refused, reset, cut off, or not HTTP
+   |- NodeTooSlow       504      a time limit passed
+   `- ClientGone        499      nobody's fault; logged, never sent
 """
 
 from typing import ClassVar, NamedTuple
@@ -91,6 +91,10 @@ class NoReadyNode(ProxyError):
     """No node may be picked now; sent with Retry-After."""
 
     status = 503
+
+
+class AllBusy(NoReadyNode):
+    """Nodes are ready, but each has as many requests as it may have: wait in the queue."""
 
 
 class NodeFailed(ProxyError):

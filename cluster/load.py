@@ -148,6 +148,7 @@ def _between_parts(raw: dict[str, Any]) -> list[Problem]:
 
     for where, item in each("balancers"):
         part(where, item, {"port": 8080, "control_port": 8081})
+        problems.extend(_routes(where, item, [node for _, node in each("nodes") if isinstance(node, dict)]))
     probing = True
     match raw.get("health"):
         case {"probe": {"enabled": False}}:
@@ -167,3 +168,20 @@ def _between_parts(raw: dict[str, Any]) -> list[Problem]:
                 )
     part("dashboard", raw.get("dashboard"), {"port": 8090})
     return problems
+
+
+def _routes(where: str, balancer: Any, nodes: list[dict[str, Any]]) -> Iterator[Problem]:
+    """Each route must lead to a node."""
+    routes = balancer.get("routes") if isinstance(balancer, dict) else None
+    names = [node.get("name") for node in nodes]
+    for i, route in enumerate(routes if isinstance(routes, list) else []):
+        if not isinstance(route, dict):
+            continue
+        at, wanted, kind = f"{where}.routes[{i}]", route.get("nodes", []), route.get("kind")
+        for name in wanted if isinstance(wanted, list) else []:
+            if name not in names:
+                yield Problem(f"{at}.nodes", f"there is no node {name!r} (known: {', '.join(map(str, names))})")
+        if kind is None and not wanted:
+            yield Problem(at, 'leads nowhere: give "kind", "nodes" or both')
+        elif kind and not wanted and not any(node.get("kind", "general") == kind for node in nodes):
+            yield Problem(f"{at}.kind", f"no node is of kind {kind!r}")

@@ -111,6 +111,7 @@ class Totals(TypedDict):
     bytes_out: int
     in_flight: int
     connections: int
+    queued: int  # of those in flight, waiting in the balancer for a node that has room
 
 
 class Snapshot(TypedDict):
