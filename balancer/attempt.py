@@ -7,10 +7,11 @@ Nothing is held whole: a body goes on as it comes, and who reads slowly slows th
 """
 
 import http
+from random import getrandbits
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from balancer.http1_request import FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, VIA, request_head
+from balancer.http1_request import FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, TRACE, VIA, request_head
 from balancer.http1_response import ResponseParser
 from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
@@ -173,7 +174,12 @@ class Attempt:
                 if FORWARDED_FOR in came:
                     address = came[FORWARDED_FOR] + b", " + address
                 host, proto = came.get(FORWARDED_HOST, host), came.get(FORWARDED_PROTO, proto)
-        return _FORWARDED % (address, host, proto, via, request.id)
+        hop = b'for="%s";host="%s";proto=%s' % (client.node_identifier, request.host, client.scheme)
+        if client.trusted and FORWARDED in came:
+            hop = came[FORWARDED] + b", " + hop
+        if TRACE not in came:
+            came[TRACE] = b"00-%032x-%016x-00" % (getrandbits(128) or 1, getrandbits(64) or 1)
+        return _FORWARDED % (address, host, proto, hop, via, request.id, came[TRACE])
 
     # -- answer down -------------------------------------------------------------------------------------------------
 
@@ -333,7 +339,8 @@ class Attempt:
 
 
 _FORWARDED = (
-    b"X-Forwarded-For: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Proto: %s\r\nVia: %s\r\nX-Request-Id: %s\r\n\r\n"
+    b"X-Forwarded-For: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Proto: %s\r\nForwarded: %s\r\nVia: %s\r\n"
+    b"X-Request-Id: %s\r\ntraceparent: %s\r\n\r\n"
 )
 _ANSWERED_BY = b"Via: 1.1 fairlead\r\nX-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n"
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}

@@ -25,7 +25,7 @@ RETRY_AFTER_S = 1
 class ClientConnection:
     """Serves one client. `address` and `scheme` are bytes as they stand in X-Forwarded-*."""
 
-    __slots__ = ("address", "busy", "keep", "parser", "path", "scheme", "stream", "trusted")
+    __slots__ = ("address", "busy", "keep", "node_identifier", "parser", "path", "scheme", "stream", "trusted")
 
     def __init__(self, path: DataPath, sock: Any, peer: tuple[Any, ...], scheme: bytes = b"http") -> None:
         host = str(peer[0]) if peer else "unknown"
@@ -33,6 +33,7 @@ class ClientConnection:
         self.stream = Stream(sock, path.waits)
         self.parser = RequestParser(path.limits)
         self.address = host.encode("ascii", "replace")
+        self.node_identifier = b"[%s]" % self.address if b":" in self.address else self.address  # RFC 7239 section 6
         self.scheme = scheme
         self.trusted = bool(path.balancer.trusted_proxies) and _within(host, path.balancer.trusted_proxies)
         self.keep = True  # may another request follow on this connection?

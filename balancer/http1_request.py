@@ -16,9 +16,8 @@ from cluster.errors import BadRequest, NotImplementedHere, TooLarge
 Fields = list[tuple[bytes, bytes]]
 
 # What to do with a field. Everything not named here is forwarded as it came.
-DROP, HOST, CONNECTION, LENGTH, CODING, EXPECT, UPGRADE, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, VIA, ID = (
-    range(12)
-)
+(DROP, HOST, CONNECTION, LENGTH, CODING, EXPECT, UPGRADE, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, FORWARDED,
+ VIA, ID, TRACE) = range(14)  # fmt: skip
 _ACTIONS = {
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
@@ -33,12 +32,17 @@ _ACTIONS = {
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-host": FORWARDED_HOST,
     b"x-forwarded-proto": FORWARDED_PROTO,
+    b"forwarded": FORWARDED,
     b"via": VIA,
     b"x-request-id": ID,
+    b"traceparent": TRACE,
 }
 NEVER_NAMED = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})  # by Connection
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
+_TRACE = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)  # W3C Trace Context 3.2
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 
@@ -277,6 +281,9 @@ class RequestParser:
                 request.expects_continue = request.version_1_1
             elif action == UPGRADE:
                 upgrade = field[1].strip()
+            elif action == TRACE:
+                if _TRACE.fullmatch(field[1]) and TRACE not in request.forwarded:
+                    request.forwarded[TRACE] = field[1]
             elif action == ID:
                 if _REQUEST_ID.fullmatch(field[1]):
                     request.id = field[1]
