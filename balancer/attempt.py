@@ -16,7 +16,7 @@ from balancer.http1_response import ResponseParser
 from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
 from balancer.upstream import NodeConnection, NodePool
-from cluster.errors import NodeFailed, NodeTooSlow
+from cluster.errors import BadRequest, NodeFailed, NodeTooSlow
 
 if TYPE_CHECKING:
     from balancer.exchange import Exchange
@@ -55,6 +55,9 @@ class Attempt:
                 except OSError:
                     if not self.request.has_body:
                         raise  # with a body: the node may have answered before it closed (413), so look
+                except TimedOut:
+                    if not stream.readable():
+                        raise  # or it has answered and reads no more
                 self._read_head()
             except TimedOut:
                 limit = self.path.timeouts.first_byte_s
@@ -64,6 +67,8 @@ class Attempt:
                 raise NodeFailed("reset", f"node {self.name} broke off: {error}", sent=True) from None
             self.exchange.heard(parser)
             if parser.status == 101:
+                if not self.request.upgrade or not parser.upgrade:
+                    raise NodeFailed("unasked_upgrade", f"node {self.name} switched protocols unasked", sent=True)
                 self._tunnel()
             else:
                 keep = self._relay()
@@ -94,7 +99,8 @@ class Attempt:
     def _send_request(self) -> None:
         request, exchange, stream = self.request, self.exchange, self.connection.stream
         idle_s = self.path.timeouts.idle_s
-        head = request_head(request, self.pool.authority, self._forwarded())
+        waits = request.expects_continue and not (request.chunks or request.complete or exchange.replay)
+        head = request_head(request, self.pool.authority, (_EXPECT if waits else b"") + self._forwarded())
         if not request.has_body:
             stream.send(head, idle_s)
             return
@@ -103,7 +109,7 @@ class Attempt:
             if exchange.uploaded:
                 stream.send(head, idle_s)
                 return
-        elif request.expects_continue and not request.chunks and not request.complete:
+        elif waits:
             stream.send(head, idle_s)
             if not self._await_continue():
                 return
@@ -122,8 +128,18 @@ class Attempt:
                 head = b""
             if request.complete and not request.chunks:
                 return
-            if not request.chunks and not self.client.more_body(request, stream):
-                return  # the node speaks already: its answer counts, the rest of the body does not
+            if not request.chunks and not self.client.more_body(request, stream) and self._has_answered():
+                return  # its answer counts, the rest of the body does not
+            if monotonic() > exchange.started + self.path.timeouts.whole_s:
+                raise BadRequest("body_timeout", "the request took too long", http.HTTPStatus.REQUEST_TIMEOUT)
+
+    def _has_answered(self) -> bool:
+        """The node speaks before it has the whole body. False when it is only a hint (1xx)."""
+        data = self.connection.stream.recv(self.path.timeouts.idle_s)
+        if not data:
+            raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
+        self.connection.parser.feed(data)
+        return self.connection.parser.head_complete
 
     def _body_piece(self) -> bytes | None:
         """What has come of the body, framed for the node; None when nothing has."""
@@ -185,9 +201,9 @@ class Attempt:
 
     def _read_head(self) -> None:
         stream, parser = self.connection.stream, self.connection.parser
-        limit_s = self.path.timeouts.first_byte_s
+        until = monotonic() + self.path.timeouts.first_byte_s
         while not parser.head_complete:
-            data = stream.recv(limit_s)
+            data = stream.recv(max(0.01, until - monotonic()))
             if not data:
                 raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
             rest = parser.feed(data)
@@ -207,8 +223,8 @@ class Attempt:
         chunked = not bodyless and parser.length is None and request.version_1_1
         if not bodyless and parser.length is None and not chunked:
             client.keep = False  # HTTP/1.0: the end of the body is the end of the connection
-        if not request.complete:
-            client.keep = False  # the rest of its body would be taken for the next request
+        if not request.complete or request.upgrade:
+            client.keep = False  # the rest of its body, or of its upgrade, would be taken for the next request
         head = self._answer_head(parser, chunked)
         if bodyless:
             self._send(head)
@@ -224,10 +240,8 @@ class Attempt:
         elif parser.length is not None:
             self._relay_counted(head, body, parser.length)
         else:
-            self._send(head + body)
-            while data := self._next():
-                self._send(data)
-        return connection.parser.complete and parser.keep_alive and request.complete
+            self._relay_until_close(head + body)
+        return connection.parser.complete and connection.parser.keep_alive and request.complete
 
     def _relay_counted(self, head: bytes, body: bytes, length: int) -> None:
         """A body of known length. A long one does not go through the parser: the bytes are only counted."""
@@ -250,6 +264,16 @@ class Attempt:
         connection.parser = ResponseParser(self.path.limits)
         connection.parser.complete = True
         connection.parser.keep_alive = keep_alive
+
+    def _relay_until_close(self, data: bytes) -> None:
+        """A body whose length nobody knows beforehand, to an HTTP/1.0 client."""
+        try:
+            while data:
+                self._send(data)
+                data = self._next()
+        except NodeFailed:
+            self.client.stream.reset_on_close()  # an orderly end would make the part look like the whole
+            raise
 
     def _relay_chunked(self, head: bytes, body: bytes) -> None:
         """A body whose length nobody knows beforehand, to an HTTP/1.1 client."""
@@ -343,4 +367,5 @@ _FORWARDED = (
     b"X-Request-Id: %s\r\ntraceparent: %s\r\n\r\n"
 )
 _ANSWERED_BY = b"Via: 1.1 fairlead\r\nX-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n"
+_EXPECT = b"Expect: 100-continue\r\n"
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}

@@ -27,10 +27,10 @@ class ClientConnection:
 
     __slots__ = ("address", "busy", "keep", "node_identifier", "parser", "path", "scheme", "stream", "trusted")
 
-    def __init__(self, path: DataPath, sock: Any, peer: tuple[Any, ...], scheme: bytes = b"http") -> None:
+    def __init__(self, path: DataPath, stream: Stream, peer: tuple[Any, ...], scheme: bytes = b"http") -> None:
         host = str(peer[0]) if peer else "unknown"
         self.path = path
-        self.stream = Stream(sock, path.waits)
+        self.stream = stream
         self.parser = RequestParser(path.limits)
         self.address = host.encode("ascii", "replace")
         self.node_identifier = b"[%s]" % self.address if b":" in self.address else self.address  # RFC 7239 section 6

@@ -3,6 +3,7 @@
 import os
 
 from balancer.algorithms import check_algorithm
+from cluster import paths
 from cluster.fleet import this_balancer
 
 _fleet, _balancer = this_balancer()
@@ -19,5 +20,8 @@ worker_connections = _balancer.limits.connections
 backlog = 2048
 timeout = 30  # a worker whose loop stands still for so long is replaced
 graceful_timeout = 30
+if _balancer.tls is not None:
+    certfile = str(paths.PROJECT / _balancer.tls.certificate)
+    keyfile = str(paths.PROJECT / _balancer.tls.key)
 proc_name = f"fairlead-{_balancer.name}"
 control_socket_disable = True

@@ -10,11 +10,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from balancer.http1_request import NEVER_NAMED
 from cluster.config import Limits
 from cluster.errors import NodeFailed
-from cluster.wire import ORCA_HEADER
+from cluster.wire import NODE_HEADER, ORCA_HEADER, REQUEST_ID_HEADER
 
 _DROPPED_FROM_ANSWER = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade",
-     b"content-length", ORCA_HEADER.encode()}
+     b"content-length", ORCA_HEADER.encode(), NODE_HEADER.lower().encode(), REQUEST_ID_HEADER.lower().encode()}
 )  # fmt: skip
 _PASS, _SPECIAL = 0, 1
 

@@ -9,6 +9,7 @@ import _socket
 import contextlib
 import errno
 import socket
+import struct
 from time import monotonic
 from typing import Any, Protocol
 
@@ -202,6 +203,10 @@ class Stream:
         """Half-close: the other side reads the end, we may still read."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
+
+    def reset_on_close(self) -> None:
+        """From now on closing breaks the connection off (RST) instead of ending it."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self) -> None:
         """Free the socket and its events. Safe to call twice."""

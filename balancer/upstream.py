@@ -50,14 +50,14 @@ class NodePool:
         self._resolved_at = 0.0
 
     def take(self) -> NodeConnection | None:
-        """A kept connection, the newest; None when there is none young enough."""
+        """A kept connection, the newest; None when there is none young enough and quiet."""
         oldest = monotonic() - self._timeouts.node_keep_alive_s
-        if self._idle:
+        while self._idle:
             connection = self._idle.pop()
-            if connection.idle_since > oldest:
+            # What can be read now nobody asked for: its end, or an answer that the next client must not get.
+            if connection.idle_since > oldest and not connection.stream.readable():
                 return connection
             connection.close()
-            self.close_idle(oldest)  # the others are older still
         return None
 
     def open(self) -> NodeConnection:

@@ -18,6 +18,8 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from balancer.connection import ClientConnection
 from balancer.datapath import DataPath, open_scoreboard
+from balancer.stream import Stream, TimedOut
+from balancer.tls import TlsStream
 from cluster import paths
 from cluster.fleet import this_balancer
 from cluster.logs import LineLog
@@ -59,15 +61,23 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def _listen(self, listener: Any) -> StreamServer:
         listener.setblocking(1)
-        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
-        scheme = b"https" if tls else b"http"
+        context = ssl_context(self.cfg) if self.cfg.is_ssl else None
 
         def handle(sock: Any, peer: Any) -> None:
             if isinstance(peer, tuple):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            ClientConnection(self.path, sock, peer, scheme).serve()
+            if context is None:
+                stream = Stream(sock, self.path.waits)
+            else:
+                stream = TlsStream(sock, self.path.waits, context)
+                try:
+                    stream.handshake(self.path.timeouts.head_s)
+                except (OSError, TimedOut):
+                    stream.close()
+                    return
+            ClientConnection(self.path, stream, peer, b"https" if context else b"http").serve()
 
-        server = StreamServer(listener, handle=handle, spawn=Pool(self.path.limits.connections), **tls)
+        server = StreamServer(listener, handle=handle, spawn=Pool(self.path.limits.connections))
         if self.cfg.workers > 1:
             server.max_accept = 1  # leave some for the other workers
         server.start()

@@ -118,6 +118,15 @@ class Retries(Model):
     """Retries are at most this share of the requests (and 10 a second), so that they cannot multiply the load."""
 
 
+class Tls(Model):
+    """TLS towards clients."""
+
+    certificate: str
+    """PEM file with the certificate and its chain; relative to the project's folder."""
+    key: str
+    """PEM file with the private key; only its owner should be able to read it."""
+
+
 class Queue(Model):
     """Requests that wait in the balancer while every node has its `max_in_flight`."""
 
@@ -170,6 +179,8 @@ class Balancer(Model):
     """Requests that fit none go to all nodes."""
     sticky: Sticky | None = None
     """Left out: every request is picked anew."""
+    tls: Tls | None = None
+    """Left out: plain HTTP."""
     trusted_proxies: tuple[Network, ...] = ()
     """Networks whose X-Forwarded-* fields are believed and extended; from all others they are replaced."""
     decision_log: bool = False

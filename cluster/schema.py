@@ -25,6 +25,7 @@ WHERE = {
     "Queue": "balancers[].queue",
     "Route": "balancers[].routes[]",
     "Sticky": "balancers[].sticky",
+    "Tls": "balancers[].tls",
     "Node": "nodes[]",
     "NodeProbe": "nodes[].probe",
     "Health": "health",
