@@ -23,7 +23,10 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 "$PYTHON" dashboard/assets/install.py >&2
-"$PYTHON" -m ruff check .
-"$PYTHON" -m ruff format --check .
-"$PYTHON" -m mypy
-exec "$PYTHON" -m pytest "$@" </dev/null
+# All checks are run, whatever the first ones say; pytest is last, so that its summary is the last line.
+failed=0
+for check in "ruff check ." "ruff format --check ." mypy; do
+    "$PYTHON" -m $check || { failed=1 && echo "FAILED: $check" >&2; }
+done
+"$PYTHON" -m pytest "$@" </dev/null || failed=$?
+exit "$failed"

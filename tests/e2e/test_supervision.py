@@ -66,8 +66,9 @@ def test_a_killed_program_answers_again_under_a_new_pid(fleet: FleetProcess, nam
     assert supervisor(fleet).pid() == supervisord
     assert {p.name: p.pid for p in supervisor(fleet).processes() if p.name != name} == others
     until(lambda: not procfs.alive(old))
-    time.sleep(1.5)  # the dead master's workers notice and go; what answers now is the new one
-    assert fleet.healthy(port, path)
+    # A dead master's workers answer on for about a second, then go; gunicorn tries to have the port every second.
+    time.sleep(1.5)
+    until(lambda: fleet.healthy(port, path), 5)
     assert fleet.get(fleet.balancer)[0] == 200
 
 
