@@ -177,7 +177,8 @@ def test_fields_that_end_with_this_connection_are_not_forwarded() -> None:
     request = one(
         get(
             b"Connection: X-Private, keep-alive, TE, content-length, Host", b"X-Private: 1", b"x-private: 2",
-            b"Keep-Alive: timeout=5", b"TE: trailers", b"Proxy-Connection: keep-alive", b"Trailer: X", b"Upgrade: h2c", b"X_Forwarded_For: evil",
+            b"Keep-Alive: timeout=5", b"TE: trailers", b"Proxy-Connection: keep-alive", b"Trailer: X",
+            b"Upgrade: h2c", b"X_Forwarded_For: evil",
             b"Content_Length: 5", b"X-Public: 3", b"Accept: */*",
         )
     )  # fmt: skip

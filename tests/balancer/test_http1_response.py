@@ -180,7 +180,8 @@ def test_fields_that_end_with_this_connection_are_dropped_and_the_report_is_ours
     parser, _ = fed(
         OK
         + b"Connection: close, X-Private, Content-Length\r\nX-Private: 1\r\nKeep-Alive: timeout=5\r\n"
-        + b"TE: x\r\nTrailer: y\r\nProxy-Connection: z\r\nUpgrade: h2c\r\nEndpoint-Load-Metrics: TEXT named_metrics.rif=3\r\n"
+        + b"TE: x\r\nTrailer: y\r\nProxy-Connection: z\r\nUpgrade: h2c\r\n"
+        + b"Endpoint-Load-Metrics: TEXT named_metrics.rif=3\r\n"
         + b"Content-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nServer: s\r\n\r\nok"
     )
     assert parser.lines == [b"Set-Cookie: a=1", b"Set-Cookie: b=2", b"Server: s"]
