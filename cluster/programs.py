@@ -37,6 +37,12 @@ class Program:
     """Where the port stands in config.json, such as `nodes[2].port`."""
     health_path: str | None
     """Answers 2xx or 3xx when it is well; None: an open port is all one can ask."""
+    scheme: str = "http"
+    """`https` for a balancer with its own certificate."""
+
+    def url(self, address: str = LOOPBACK) -> str:
+        """Where a person reaches it, without a slash at the end; "" when it does not listen."""
+        return f"{self.scheme}://{address}:{self.port}" if self.port else ""
 
 
 def programs_of(fleet: Fleet, hosts: tuple[str, ...] | None = None) -> list[Program]:
@@ -89,7 +95,8 @@ def _all(fleet: Fleet) -> Iterator[Program]:
         key = f"balancers[{i}]"
         control, traffic = f"balancer-control{name}", f"balancer{name}"
         yield Program(control, Role.CONTROL, b.host, b.name, b.control_port, f"{key}.control_port", "/-/health")
-        yield Program(traffic, Role.BALANCER, b.host, b.name, b.port, f"{key}.port", "/-/health")
+        scheme = "https" if b.tls else "http"
+        yield Program(traffic, Role.BALANCER, b.host, b.name, b.port, f"{key}.port", "/-/health", scheme)
     if fleet.dashboard:
         where = fleet.dashboard.host
         yield Program(

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 from dataclasses import dataclass
 
 from cluster.programs import Program, Role
@@ -16,6 +17,14 @@ class Answer:
     """`200`, `nothing listens`, `no answer within 2 s`; for people."""
 
 
+def _connection(program: Program, address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
+    if program.scheme == "http":
+        return http.client.HTTPConnection(address, port, timeout=timeout_s)
+    # The question is whether our own process answers, by its loopback address, which no certificate names.
+    unchecked = ssl._create_unverified_context()
+    return http.client.HTTPSConnection(address, port, timeout=timeout_s, context=unchecked)
+
+
 def ask(program: Program, timeout_s: float = 2.0, address: str = "127.0.0.1") -> Answer:
     """GET the program's health path; where it has none, an open port must do. Never raises."""
     if program.port is None:
@@ -24,7 +33,7 @@ def ask(program: Program, timeout_s: float = 2.0, address: str = "127.0.0.1") ->
         if program.health_path is None:
             with socket.create_connection((address, program.port), timeout_s):
                 return Answer(True, "port open")
-        connection = http.client.HTTPConnection(address, program.port, timeout=timeout_s)
+        connection = _connection(program, address, program.port, timeout_s)
         try:
             connection.request("GET", program.health_path, headers={"Connection": "close"})
             response = connection.getresponse()

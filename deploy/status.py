@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.errors import FairleadError
-from cluster.programs import LOOPBACK, Program
+from cluster.programs import Program
 from deploy import health, procfs
 from deploy.fleet_here import Here, read_fleet
 from deploy.processes import Process
@@ -108,7 +108,7 @@ def _row(program: Program, process: Process | None) -> ProgramStatus:
         state=state,
         pid=process.pid if process else 0,
         uptime_s=process.uptime_s if process else 0.0,
-        address=f"http://{LOOPBACK}:{program.port}" if program.port else "",
+        address=program.url(),
         well=up and answer.well,
         answer=answer.text or (process.description if process and not up else ""),
     )

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable
 
 from cluster.config import Fleet, Runs
-from cluster.programs import LOOPBACK, Program, Role, local_hosts, reach
+from cluster.programs import Program, Role, local_hosts, reach
 from deploy.addresses import lan_address
 from deploy.fleet_here import Here
 
@@ -39,10 +39,10 @@ def running(
     for program in balancers:
         balancer = fleet.balancer(program.part)
         workers = f"{balancer.workers} workers" if balancer.workers > 1 else "1 worker"
-        lines.append(f"  balancer   http://{LOOPBACK}:{program.port}/   {balancer.name}, {workers}")
+        lines.append(f"  balancer   {program.url()}/   {balancer.name}, {workers}")
     lines += _node_lines(fleet)
     for program in (p for p in programs if p.role is Role.CONTROL):
-        lines.append(f"  control    http://{LOOPBACK}:{program.port}   for the command scripts/linux/fairlead")
+        lines.append(f"  control    {program.url()}   for the command scripts/linux/fairlead")
     if fleet.dashboard:
         note = "   opened in your browser" if opened else ""
         lines.append(f"  dashboard  {dashboard_link(fleet, token)}{note}")
@@ -52,9 +52,7 @@ def running(
     if elsewhere:
         lines.append(f"  not started here, because they belong to other hosts: {', '.join(elsewhere)}")
     if balancers:
-        lines.append(
-            f"Try    curl -i http://{LOOPBACK}:{balancers[0].port}/   X-Fairlead-Node names the node that answered"
-        )
+        lines.append(f"Try    curl -i {balancers[0].url()}/   X-Fairlead-Node names the node that answered")
         lines.append("       scripts/linux/fairlead status   and: scripts/linux/fairlead drain NODE, events -f")
     lines.append(f"Stop   scripts/linux/stop_all.sh   State  scripts/linux/status.sh   Logs  {here.logs}/")
     return lines
@@ -84,6 +82,6 @@ def _lan_lines(fleet: Fleet, balancers: list[Program], token: str, lan: bool) ->
         yield "  on the LAN: open on all interfaces, but this machine has no LAN address now"
         return
     for program in balancers:
-        yield f"  on the LAN: http://{address}:{program.port}/   (a firewall may still be in the way)"
+        yield f"  on the LAN: {program.url(address)}/   (a firewall may still be in the way)"
     if fleet.dashboard and fleet.dashboard.host in local_hosts(fleet):
         yield f"              {dashboard_link(fleet, token, address)}"
