@@ -238,7 +238,7 @@ class RunningFleet:
 
 @contextmanager
 def running(folder: Path, config: dict[str, Any], *programs: str) -> Iterator[RunningFleet]:
-    """Start these programs (all when none is named), stop everything at the end; nothing unforeseen may have happened."""
+    """Start these programs (all when none is named); stop all at the end. Nothing unforeseen may have happened."""
     fleet = RunningFleet(folder, config)
     try:
         fleet.start(*programs)

@@ -132,13 +132,13 @@ def answering(raw: bytes) -> Behaviour:
 class StubNode:
     """A listening stub. Set `behave` to say what it does with each connection; `seen` collects the requests."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, port: int = 0) -> None:
         self.name = name
         self.behave: Behaviour = answering(answer())
         self.seen: list[Seen] = []
         self.connections = 0
         self.failures: list[BaseException] = []
-        self._listener = socket.create_server((HERE, 0), backlog=512)
+        self._listener = socket.create_server((HERE, port), backlog=512)
         self.port = int(self._listener.getsockname()[1])
         self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._accept, daemon=True)
