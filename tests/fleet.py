@@ -211,6 +211,17 @@ class RunningFleet:
     def events(self, after: int = 0) -> list[Any]:
         return list(self.control(f"/events?after={after}")[1]["events"])
 
+    def event(self, *words: str, after: int = 0, within_s: float = 3) -> Any:
+        """The first event after `after` whose text has all these words in it; waits for it."""
+        ends = time.monotonic() + within_s
+        while True:
+            events = self.events(after)
+            for event in events:
+                if all(word in event["text"] for word in words):
+                    return event
+            assert time.monotonic() < ends, (words, events)
+            time.sleep(0.05)
+
     def node_url(self, name: str) -> str:
         node = {node["name"]: node for node in self.config["nodes"]}[name]
         return f"http://{node.get('address', HERE)}:{node['port']}"
