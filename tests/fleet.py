@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,20 @@ def fleet_config(
         "nodes": [{"port": free_port(), **node} for node in nodes],
         "health": health or {},
     }
+
+
+def wait_until_gone(pid: int, within_s: float = 10) -> None:
+    """Until there is no process of that id, or only its remains that nobody has collected."""
+    ends = time.monotonic() + within_s
+    while True:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
+            return
+        assert time.monotonic() < ends, f"process {pid} is still there"
+        time.sleep(0.02)
 
 
 class RunningFleet:
@@ -123,8 +137,23 @@ class RunningFleet:
                 assert time.monotonic() < ends, f"{program} does not answer:\n{self.printed(program)}"
                 time.sleep(0.03)
 
+    def workers(self, program: str) -> list[int]:
+        """Pids of a program's gunicorn workers."""
+        pid = self.processes[program].pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def kill(self, program: str) -> None:
-        """kill -9 and wait until it is gone."""
+        """kill -9, gunicorn's master first and then its workers, and wait until all are gone."""
+        workers = self.workers(program)
+        self.kill_master(program)
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in workers:
+            wait_until_gone(pid)
+
+    def kill_master(self, program: str) -> None:
+        """kill -9 of gunicorn's master alone; its workers notice and go by themselves."""
         self.processes[program].kill()
         self.processes[program].wait(10)
 
