@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from balancer.ejector import Ejector
+from balancer.http1_request import Request
 from balancer.picker import Picker
 from balancer.request_queue import RequestQueue
 from balancer.retry import RetryBudget
@@ -84,18 +85,27 @@ class DataPath:
         """A request id that no other worker makes."""
         return b"%s%x" % (self._id_prefix, next(self._ids))
 
-    def log_decision(self, node: str, ready: list[str], sequence: int) -> None:
-        """Write a pick with what it was made from, when decision logging is on."""
+    def log_decision(self, request: Request, node: str) -> None:
+        """Write a pick with what it was made from, when decision logging is on.
+
+        `scores` is what the algorithm saw of each candidate at that moment; other workers may have changed it since.
+        """
         if self._decisions is None:
             return
+        picker = self.picker
         self._decisions.write_json(
             {
                 "at": time(),
-                "algorithm": self.picker.algorithm.key,
-                "sequence": sequence,
-                "ready": ready,
-                "in_flight": [n.in_flight for n in self.board.nodes],
-                "scores": self.picker.algorithm.explain(),
+                "id": request.id.decode("latin-1"),
+                "worker": self.board.slot,
+                "algorithm": picker.algorithm.key,
+                "decided": picker.decided,
+                "sequence": request.sequence,
+                "kind": request.kind,
+                "client": request.client_key,
+                "candidates": [n.name for n in picker.candidates],
+                "weights": [n.weight for n in picker.candidates],
+                "scores": picker.algorithm.explain() if picker.decided else {},
                 "node": node,
             }
         )

@@ -139,7 +139,7 @@ class Exchange:
         def pick() -> NodeRecord:
             self.request.sequence = path.picker.sequence(self.group)
             node = path.picker.pick(self.request, tried, monotonic(), self.group, preferred)
-            path.log_decision(node.name, [n.name for n in path.picker.ready], self.request.sequence)
+            path.log_decision(self.request, node.name)
             return node
 
         deadline = self.started + path.timeouts.no_node_s

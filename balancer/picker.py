@@ -37,6 +37,8 @@ class Picker:
         self._capped = any(node.max_in_flight is not None for node in board.nodes)
         self.algorithm: Algorithm = ALGORITHMS[default](rng)
         self.ready: list[NodeRecord] = []
+        self.candidates: list[NodeRecord] = []  # what the last pick was made from
+        self.decided = False  # the algorithm made it: there was a choice, and no cookie
         self.bypassed = False  # all were ejected, so the ejected are used
         self._warming: list[NodeRecord] = []
         self._ready_of: list[list[NodeRecord]] = [[]]  # by group
@@ -81,7 +83,9 @@ class Picker:
             if not ready:
                 raise AllBusy("all_busy", "every ready node has as many requests as it may have")
         wanted = next((n for n in ready if n.name == preferred), None) if preferred is not None else None
-        node = wanted or (ready[0] if len(ready) == 1 else self.algorithm.pick(request, ready, now))
+        self.candidates = ready
+        self.decided = wanted is None and len(ready) > 1
+        node = self.algorithm.pick(request, ready, now) if self.decided else wanted or ready[0]
         board.q[board.own + S_GROUP_PICKS + group] += 1
         node.start()  # nothing has yielded since the pick
         return node

@@ -9,8 +9,9 @@ a node that answers errors quickly attracts traffic until it is ejected.
 """
 
 from collections.abc import Sequence
+from random import Random
 
-from balancer.algorithms.base import Algorithm, N, Request
+from balancer.algorithms.base import Algorithm, N, Node, Request
 
 
 class LeastConnections(Algorithm):
@@ -18,12 +19,16 @@ class LeastConnections(Algorithm):
     label = "Least connections"
     sentence = "The node with the fewest requests in flight."
 
+    def __init__(self, rng: Random) -> None:
+        super().__init__(rng)
+        self._seen: tuple[Sequence[Node], list[int]] = ((), [])
+
     def pick(self, request: Request, ready: Sequence[N], now: float) -> N:
+        in_flight = [node.in_flight for node in ready]  # read once: other workers go on counting
+        self._seen = ready, in_flight
         start = int(self.rng.random() * len(ready))
-        best = ready[start]
-        fewest = best.in_flight
-        for i in range(start - len(ready) + 1, start):  # negative indices: the scan wraps around
-            in_flight = ready[i].in_flight
-            if in_flight < fewest:
-                best, fewest = ready[i], in_flight
-        return best
+        return ready[min(range(start - len(ready), start), key=in_flight.__getitem__)]  # negative: the scan wraps
+
+    def explain(self) -> dict[str, float]:
+        nodes, in_flight = self._seen
+        return {node.name: seen for node, seen in zip(nodes, in_flight, strict=True)}
