@@ -6,7 +6,7 @@ LOCK=requirements-dev.lock
 cd "$ROOT"
 
 # Real programs that the tests drive: a browser, other servers to compare with, a load generator.
-declare -A PACKAGE_OF=([chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [jq]=jq)
+declare -A PACKAGE_OF=([chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [jq]=jq [openssl]=openssl)
 missing=()
 for program in "${!PACKAGE_OF[@]}"; do
     PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$program" >/dev/null || missing+=("${PACKAGE_OF[$program]}")
