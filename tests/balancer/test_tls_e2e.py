@@ -90,7 +90,10 @@ def test_plain_http_and_silence_on_the_tls_port_end_in_time(fleet: RunningFleet,
 def test_the_end_is_said_inside_tls(fleet: RunningFleet, certificate: Path) -> None:
     """Without a close notify a client could not tell the end from a cut (RFC 8446 section 6.1)."""
     context = ssl.create_default_context(cafile=str(certificate / "c.pem"))
-    with socket.create_connection((HERE, fleet.port), 5) as raw, context.wrap_socket(raw, server_hostname=HERE) as sock:
+    with (
+        socket.create_connection((HERE, fleet.port), 5) as raw,
+        context.wrap_socket(raw, server_hostname=HERE, suppress_ragged_eofs=False) as sock,
+    ):
         sock.sendall(b"GET /api?service_ms=0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         data = b""
         while piece := sock.recv(65536):  # raises SSLEOFError when the end was not announced
