@@ -275,6 +275,15 @@ class RunningFleet:
         files = [path for path in files if path.suffix != ".lock"]
         return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
+    def decisions(self, count: int, within_s: float = 3) -> list[Any]:
+        """The newest `count` decisions; waits until that many requests of the access log have theirs written too."""
+        total = self.idle()["totals"]["requests"]
+        ends = time.monotonic() + within_s
+        while len(self.log("access")) < total:  # both logs are written by the same beat
+            assert time.monotonic() < ends, "the logs lag behind"
+            time.sleep(0.05)
+        return sorted(self.log("decisions"), key=lambda decision: float(decision["at"]))[-count:]
+
 
 @contextmanager
 def running(folder: Path, config: dict[str, Any], *programs: str) -> Iterator[RunningFleet]:
