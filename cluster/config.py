@@ -5,13 +5,21 @@ Field descriptions are the user's documentation: `docs/config.md` and the JSON S
 """
 
 import ipaddress
+import re
 import shlex
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")]
+_NAME, _COOKIE = r"^[A-Za-z][A-Za-z0-9-]{0,31}$", r"^[A-Za-z0-9_-]{1,64}$"
+PATTERNS = {
+    _NAME: "must be a letter, then letters, digits and -, at most 32 in all",
+    _COOKIE: "must be letters, digits, _ and -, at most 64 in all",
+}
+"""What each pattern of this file asks for, in words."""
+
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
@@ -31,6 +39,36 @@ def _path(value: str) -> str:
 
 
 UrlPath = Annotated[str, AfterValidator(_path)]
+
+
+def _address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?", value):
+            raise ValueError("must be a host name or an IP address alone: no http://, no port, no path") from None
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must hold no NUL character")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+def _variable(value: str) -> str:
+    if not value or "=" in value or "\0" in value:
+        raise ValueError("is not the name of an environment variable")
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
 
 
 class Kind(StrEnum):
@@ -57,7 +95,7 @@ class Model(BaseModel):
 class Host(Model):
     """A machine."""
 
-    address: str = "127.0.0.1"
+    address: Address = "127.0.0.1"
     """Name or IP address at which the other hosts reach it."""
     os: Literal["linux", "windows"] = "linux"
     """Operating system."""
@@ -150,7 +188,7 @@ class Route(Model):
 class Sticky(Model):
     """A client stays with the node that answered it first, by a signed cookie, as long as that node is ready."""
 
-    cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "fairlead"
+    cookie: Annotated[str, StringConstraints(pattern=_COOKIE)] = "fairlead"
     """Name of the cookie."""
     max_age_s: Annotated[int, Field(ge=0, le=31536000)] = 0
     """How long the browser keeps it; 0 = until it is closed."""
@@ -258,13 +296,14 @@ class Node(Model):
     """Most requests that a balancer has at it at once; further ones wait in the balancer's queue (late binding)."""
     speed: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Simulated nodes only: 2.0 serves in half the time."""
-    address: str | None = None
+    address: Address | None = None
     """External nodes: name or IP address."""
-    command: str | None = None
+    command: Text | None = None
     """Command nodes: the program and its arguments; `{port}` and `{name}` are filled in."""
-    directory: str | None = None
-    """Command nodes: where it is started; the project's folder when not given."""
-    environment: dict[str, str] = {}
+    directory: Text | None = None
+    """Command nodes: where it is started; the project's folder when not given (there lies `.run/token`: a program that
+    serves files needs another one)."""
+    environment: dict[Variable, Text] = {}
     """Command nodes: environment variables. Not for secrets: config.json is not secret."""
     probe: NodeProbe = NodeProbe()
 

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from cluster.config import Fleet
+from cluster.config import PATTERNS, Fleet
 from cluster.errors import ConfigError, Problem
 
 
@@ -18,11 +18,15 @@ def load(path: Path | str) -> Fleet:
     """Read and check a configuration file. ConfigError names every problem in it."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a byte order mark before it
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("", "no such file; give another with --config FILE")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [Problem("", f"cannot be read: {error}")]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            str(path), [Problem("", f"is not UTF-8 text (byte {error.start}); save it as UTF-8")]
+        ) from None
+    except OSError as error:
+        raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
     return parse(text, source=path.name)
 
 
@@ -40,14 +44,20 @@ def parse(text: str, source: str = "config.json") -> Fleet:
         raw = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(source, [Problem(where, f"not JSON: {error.msg}")]) from None
+        hint = (
+            "; JSON knows no comments, and no comma before a closing bracket" if error.msg.startswith("Expect") else ""
+        )
+        raise ConfigError(source, [Problem(where, f"not JSON: {error.msg}{hint}")]) from None
+    except ValueError:  # Python reads no numbers of over 4300 digits
+        raise ConfigError(source, [Problem("", "a number in it has thousands of digits")]) from None
     except RecursionError:
         raise ConfigError(source, [Problem("", "nested too deeply")]) from None
 
     problems = duplicates
     fleet: Fleet | None = None
     try:
-        fleet = Fleet.model_validate(raw)
+        # As JSON and strictly: "5001" and true are no numbers, here as little as for an editor with the JSON Schema.
+        fleet = Fleet.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
         # A list whose items all failed is also reported as too short: the items' own problems say it better.
         found = [e for e in error.errors(include_url=False) if not (e["type"] == "too_short" and e["input"])]
@@ -60,7 +70,13 @@ def parse(text: str, source: str = "config.json") -> Fleet:
 
 
 _OBJECT = "must be an object, { ... }"
-_SHAPES = {"model_type": _OBJECT, "dict_type": _OBJECT, "tuple_type": "must be a list, [ ... ]"}
+_SHAPES = {
+    "model_type": _OBJECT,
+    "dict_type": _OBJECT,
+    "tuple_type": "must be a list, [ ... ]",
+    "too_short": "must hold at least one",
+}
+_MOST_SHOWN = 60  # characters of a value
 
 
 def _problem(error: dict[str, Any]) -> Problem:
@@ -75,10 +91,15 @@ def _problem(error: dict[str, Any]) -> Problem:
     if error["type"] == "missing":
         return Problem(path, "is missing and has no default")
     message = _SHAPES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch":
+        message = PATTERNS.get(error["ctx"]["pattern"], message)
     value = error["input"]
     if isinstance(value, dict | list):
         return Problem(path, message)
-    return Problem(path, f"{json.dumps(value, ensure_ascii=False)}: {message[0].lower()}{message[1:]}")
+    shown = json.dumps(value, ensure_ascii=False)
+    if len(shown) > _MOST_SHOWN:
+        shown = shown[: _MOST_SHOWN - 1] + "…"
+    return Problem(path, f"{shown}: {message[0].lower()}{message[1:]}")
 
 
 def _dotted(loc: tuple[Any, ...]) -> str:

@@ -102,21 +102,26 @@ def test_an_unknown_key_that_is_near_to_none_lists_those_that_exist() -> None:
         (with_node(speed=0), "nodes[0].speed", "greater than 0"),
         (with_node(kind="audio"), "nodes[0].kind", "'general', 'api', 'image' or 'video'"),
         (with_node(runs="docker"), "nodes[0].runs", "'simulated', 'command' or 'external'"),
-        (with_node(name="l 1"), "nodes[0].name", "pattern"),
-        (with_node(name="1l"), "nodes[0].name", "pattern"),
-        (with_node(name="l" * 33), "nodes[0].name", "pattern"),
+        (with_node(name="l 1"), "nodes[0].name", "must be a letter, then letters, digits and -"),
+        (with_node(name="1l"), "nodes[0].name", "must be a letter, then letters, digits and -"),
+        (with_node(name="l" * 33), "nodes[0].name", "must be a letter, then letters, digits and -"),
         (with_node(probe={"path": "health"}), "nodes[0].probe.path", "must begin with /"),
         (with_node(probe={"path": "/a b"}), "nodes[0].probe.path", "without spaces"),
         (with_balancer(workers=0), "balancers[0].workers", "greater than or equal to 1"),
         (with_balancer(timeouts={"connect_s": 0}), "balancers[0].timeouts.connect_s", "greater than 0"),
         (with_balancer(trusted_proxies=["10.0.0.0/33"]), "balancers[0].trusted_proxies[0]", "10.0.0.0/33"),
         ({**SMALL, "hosts": {"here": {"os": "macos"}}}, "hosts.here.os", "'linux' or 'windows'"),
-        ({**SMALL, "nodes": []}, "nodes", "at least 1 item"),
-        ({**SMALL, "balancers": []}, "balancers", "at least 1 item"),
+        ({**SMALL, "nodes": []}, "nodes", "at least one"),
+        ({**SMALL, "balancers": []}, "balancers", "at least one"),
         ({"balancers": SMALL["balancers"]}, "nodes", "is missing"),
         ({**SMALL, "nodes": {"l1": {}}}, "nodes", "must be a list"),
         ({**SMALL, "nodes": [7]}, "nodes[0]", "7: must be an object"),
         (with_node(port=None), "nodes[0].port", "null"),
+        (with_node(port="5001"), "nodes[0].port", '"5001": input should be a valid integer'),
+        (with_balancer(workers=True), "balancers[0].workers", "true: input should be a valid integer"),
+        (with_node(name="l" * 5000), "nodes[0].name", "l…: must be a letter"),
+        ({**SMALL, "hosts": {"here": {"address": "http://pc1/"}}}, "hosts.here.address", "no http://, no port"),
+        (with_balancer(sticky={"cookie": "a b"}), "balancers[0].sticky.cookie", "must be letters, digits"),
     ],
 )
 def test_a_bad_value_is_named_with_its_place_and_the_rule(raw: dict[str, Any], path: str, says: str) -> None:
@@ -134,6 +139,10 @@ def test_a_bad_value_is_named_with_its_place_and_the_rule(raw: dict[str, Any], p
         ({"address": "10.0.0.1"}, '"address" belongs to runs "external"'),
         ({"runs": "command", "command": "sh -c 'x", "probe": {"path": "/"}}, "no closing quotation"),
         ({"runs": "command", "command": "  ", "probe": {"path": "/"}}, '"command" is empty'),
+        ({"runs": "command", "command": "a\0b", "probe": {"path": "/"}}, "no NUL character"),
+        ({"runs": "command", "command": "a", "environment": {"A=B": ""}, "probe": {"path": "/"}}, "is not the name of"),
+        ({"runs": "external", "address": "10.0.0.1:80", "probe": {"path": "/"}}, "no port, no path"),
+        ({"runs": "external", "address": "a\r\nX: y", "probe": {"path": "/"}}, "an IP address alone"),
     ],
 )
 def test_how_a_node_runs_and_its_other_keys_must_fit(fields: dict[str, Any], says: str) -> None:
@@ -218,7 +227,8 @@ def test_a_key_that_stands_twice_is_refused_though_json_would_take_it() -> None:
     ("text", "path", "says"),
     [
         ("", "line 1, column 1", "not JSON"),
-        ('{"a": 1,}', "line 1, column 9", "not JSON"),
+        ('{"a": 1,}', "line 1, column 9", "no comma before a closing bracket"),
+        ("9" * 5000, "", "thousands of digits"),
         ("{\n  'a': 1}", "line 2, column 3", "not JSON"),
         ("[" * 100_000, "", "nested too deeply"),
         ("[]", "", "must be an object"),
@@ -237,8 +247,13 @@ def test_a_missing_unreadable_or_binary_file_is_a_config_error(tmp_path: Path) -
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 0\)"):
         load(tmp_path / "binary.json")
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "windows.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(SMALL).encode())
+    assert load(tmp_path / "windows.json").nodes[0].port == 5001
 
 
 def test_the_message_lists_one_problem_a_line_under_the_files_name() -> None:

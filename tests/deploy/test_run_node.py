@@ -96,7 +96,7 @@ def test_the_process_becomes_the_command(tmp_path: Path) -> None:
     ("arguments", "fleet", "code", "says"),
     [
         (["l9"], {"nodes": [{"name": "l1", "port": 5001}]}, 2, 'none is called "l9" (known: l1)'),
-        (["l1"], {"nodes": []}, 2, "at least 1 item"),
+        (["l1"], {"nodes": []}, 2, "at least one"),
         (["l1", "--port", "99999"], {"nodes": [{"name": "l1", "port": 5001}]}, 2, "from 1 to 65535"),
         (
             ["l1"],
