@@ -11,8 +11,10 @@ import getpass
 import json
 import os
 import socket
+import ssl
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from balancer import algorithms, cli_tables
@@ -118,8 +120,9 @@ def check(args: argparse.Namespace) -> int:
     """What would run. ConfigError with all problems."""
     path = _config(args)
     fleet = load(path)
-    for balancer in fleet.balancers:
-        algorithms.check_algorithm(balancer)
+    problems = list(_problems(fleet))
+    if problems:
+        raise ConfigError(path.name, problems)
     programs = programs_of(fleet)
     if args.json:
         rows = [
@@ -129,6 +132,29 @@ def check(args: argparse.Namespace) -> int:
     else:
         cli_tables.programs(path.name, fleet, programs)
     return 0
+
+
+def _problems(fleet: Fleet) -> Iterator[Problem]:
+    """What the models cannot know: which algorithms there are, and whether certificates of this machine are of use."""
+    for i, balancer in enumerate(fleet.balancers):
+        text = algorithms.problem_with(balancer.algorithm)
+        if text:
+            yield Problem(f"balancers[{i}].algorithm", text)
+        if balancer.tls and fleet.hosts[balancer.host].connection == "local":
+            files = paths.PROJECT / balancer.tls.certificate, paths.PROJECT / balancer.tls.key
+            missing = [file for file in files if not os.access(file, os.R_OK)]
+            for file in missing:
+                key = "certificate" if file == files[0] else "key"
+                yield Problem(f"balancers[{i}].tls.{key}", f"{file} is not there or cannot be read")
+            if missing:
+                continue
+            try:
+                # An encrypted key would make the balancer ask for a passphrase where nobody can type one.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files, password="")
+            except (ssl.SSLError, ValueError) as error:
+                said = getattr(error, "reason", None) or error
+                text = f"needs a certificate and its unencrypted key, both PEM; these cannot be used: {said}"
+                yield Problem(f"balancers[{i}].tls", text)
 
 
 def _control(args: argparse.Namespace) -> Control:

@@ -14,13 +14,20 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     algorithm.key: algorithm for algorithm in (RoundRobin, LeastConnections, Weighted, Dynamic)
 }
 
-__all__ = ["ALGORITHMS", "Algorithm", "N", "Need", "Node", "Request", "check_algorithm"]
+__all__ = ["ALGORITHMS", "Algorithm", "N", "Need", "Node", "Request", "check_algorithm", "problem_with"]
+
+
+def problem_with(algorithm: str) -> str | None:
+    """Why there is no such algorithm, with the way out; None when there is one."""
+    if algorithm in ALGORITHMS:
+        return None
+    near = difflib.get_close_matches(algorithm, ALGORITHMS, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(ALGORITHMS)
+    return f'"{algorithm}" is not an algorithm; {hint}'
 
 
 def check_algorithm(balancer: Balancer) -> None:
     """ConfigError when a balancer's configured algorithm is not in the registry."""
-    if balancer.algorithm not in ALGORITHMS:
-        near = difflib.get_close_matches(balancer.algorithm, ALGORITHMS, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(ALGORITHMS)
-        text = f'"{balancer.algorithm}" is not an algorithm; {hint}'
+    text = problem_with(balancer.algorithm)
+    if text:
         raise ConfigError("config.json", [Problem(f"balancers[{balancer.name}].algorithm", text)])

@@ -327,7 +327,19 @@ def test_check_reports_all_problems_and_ends_with_2(tmp_path: Path, capsys: pyte
 def test_check_knows_the_algorithms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write(tmp_path, balancers=[{"name": "b1", "algorithm": "round_robbin"}])
     assert cli.main(["check", "--config", config]) == 2
-    assert '"round_robbin" is not an algorithm; did you mean "round_robin"?' in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert 'balancers[0].algorithm  "round_robbin" is not an algorithm; did you mean "round_robin"?' in err
+
+
+def test_check_looks_at_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.pem").write_text("no certificate")
+    for key, says in (("k.pem", "k.pem is not there or cannot be read"), ("c.pem", "these cannot be used: ")):
+        tls = {"certificate": str(tmp_path / "c.pem"), "key": str(tmp_path / key)}
+        config = write(tmp_path, balancers=[{"name": "b1", "tls": tls, "algorithm": "weihgted"}])
+        assert cli.main(["check", "--config", config]) == 2
+        err = capsys.readouterr().err
+        assert says in err
+        assert err.startswith("config.json: 2 problems")
 
 
 def test_usage_errors_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
