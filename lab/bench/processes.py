@@ -6,12 +6,14 @@ memory, so that pages which a master shares with its workers are counted once.
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +23,7 @@ from cluster.paths import PROJECT
 
 PROC = Path("/proc")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+PORTS = range(21000, 32000)
 STOP_S = 5.0  # how long a process may take to end by itself
 
 
@@ -39,6 +42,8 @@ class Command:
     argv: list[str]
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
+    stdin: int = subprocess.DEVNULL
+    """A descriptor that it gets as its standard input, such as a listening socket."""
 
 
 class StartError(Exception):
@@ -98,12 +103,18 @@ def machine_cpu_s() -> float:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
+    """Loopback ports that nobody listens on now, below those that the kernel gives to outgoing connections."""
+    ports: list[int] = []
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
+        for port in random.sample(PORTS, len(PORTS)):
+            if len(ports) == count:
+                return ports
+            sock = held.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", port))
+                ports.append(port)
+    raise StartError(f"fewer than {count} free ports from {PORTS[0]} to {PORTS[-1]}")
 
 
 @contextlib.contextmanager
@@ -121,29 +132,40 @@ class Processes:
     """Started programs; all of them are ended when the `with` block is left, however it is left."""
 
     def __init__(self) -> None:
-        self._running: list[tuple[subprocess.Popen[bytes], Command]] = []
+        self._running: dict[int, tuple[subprocess.Popen[bytes], Command]] = {}
 
-    def start(self, command: Command, cpu: int) -> int:
-        """Start in the background, on that CPU and in a session of its own. Returns the pid."""
+    def start(self, command: Command, cpu: int | None = None) -> int:
+        """Start in the background, on that CPU if one is given, in a session of its own. Returns the pid."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("FAIRLEAD_")}
-        with open(command.log, "ab") as log, on_cpu(cpu):
+        with open(command.log, "ab") as log, nullcontext() if cpu is None else on_cpu(cpu):
             process = subprocess.Popen(
                 command.argv,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=command.stdin, stdout=log, stderr=log,
                 cwd=PROJECT, env=kept | command.environment, start_new_session=True,
             )  # fmt: skip
-        self._running.append((process, command))
+        self._running[process.pid] = process, command
         return process.pid
+
+    def ended(self, pid: int) -> bool:
+        """Whether a started program has ended."""
+        return pid not in self._running or self._running[pid][0].poll() is not None
 
     def check(self) -> None:
         """StartError when one of them has ended."""
-        for process, command in self._running:
+        for process, command in self._running.values():
             if process.poll() is not None:
                 told = command.log.read_text(errors="replace").strip().splitlines()[-8:]
                 raise StartError(
                     f"{command.argv[0]} ended with code {process.returncode}:\n  "
                     + "\n  ".join(told or ["(no output)"])
                 )
+
+    def end(self, pid: int, signum: int = signal.SIGTERM, within_s: float = STOP_S) -> None:
+        """End one of them, by force when it takes longer. With SIGKILL its children live on, as after a crash."""
+        process, _ = self._running.pop(pid)
+        children = tree(read_stats(), pid)
+        process.send_signal(signum)
+        _reap(process, children, time.monotonic() + within_s)
 
     def __enter__(self) -> Self:
         return self
@@ -157,16 +179,21 @@ class Processes:
 
     def _end_all(self) -> None:
         stats = read_stats()
-        trees = {process.pid: tree(stats, process.pid) for process, _ in self._running}
-        for process, _ in self._running:
+        trees = {pid: tree(stats, pid) for pid in self._running}
+        for process, _ in self._running.values():
             process.terminate()
         until = time.monotonic() + STOP_S
-        for process, _ in self._running:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, until - time.monotonic()))
-                continue
-            for pid in trees[process.pid]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
+        for process, _ in self._running.values():
+            _reap(process, trees[process.pid], until)
         self._running.clear()
+
+
+def _reap(process: subprocess.Popen[bytes], pids: list[int], until: float) -> None:
+    """Wait for the end of a program; when it is late, kill it and what it started."""
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()

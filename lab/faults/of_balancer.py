@@ -1,0 +1,166 @@
+"""Faults of the balancer's own processes and files."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.bench.processes import Command
+from lab.bench.run import get
+from lab.faults.rows import Record
+
+if TYPE_CHECKING:
+    from lab.faults.stage import Stage
+
+AFTER_S = 2.5
+SMALL_DISK = "8m"
+FEW_FILES = 128
+
+
+def worker_kill(stage: "Stage") -> None:
+    """kill -9 of one worker (HAProxy has only one, with a thread for each of the others' workers)."""
+    stage.breaks("l1", "l2", "l3")
+    stage.is_whole()
+    os.kill(stage.workers()[0], signal.SIGKILL)
+    stage.wait(4)
+
+
+def worker_stop(stage: "Stage") -> None:
+    """SIGSTOP of one worker for four seconds."""
+    worker = stage.workers()[0]
+    stage.breaks()
+    os.kill(worker, signal.SIGSTOP)
+    stage.wait(4)
+    os.kill(worker, signal.SIGCONT)
+    stage.wait(AFTER_S)
+
+
+def control_kill(stage: "Stage") -> None:
+    """kill -9 of control, dead for three seconds; a node dies and an order is in force meanwhile."""
+    stage.control("/algorithm", "POST", algorithm="least_connections")
+    stage.control("/nodes/l3", "PATCH", admin="draining")
+    stage.wait(0.3)
+    stage.breaks("l2")
+    stage.kill_control()
+    stage.wait(1)
+    stage.kill_nodes("l2")
+    stage.wait(2)
+    stage.start_nodes("l2")
+    stage.start_control()
+    stage.is_whole()
+    stage.wait(3)
+    shot = stage.control("/snapshot")
+    admin = {node["name"]: node["admin"] for node in shot["nodes"]}
+    health = [node["name"] for node in shot["nodes"] if node["health"] != "up"]
+    kept = shot["algorithm"] == "least_connections" and admin["l3"] == "draining"
+    stage.measured |= {"orders_lost": float(not kept), "not_up": float(len(health))}
+
+
+def _board(stage: "Stage", act: Callable[[Path], None]) -> None:
+    """Do it to the scoreboard's file; afterwards an order must still reach every worker."""
+    stage.control("/nodes/l3", "PATCH", admin="draining")
+    stage.wait(0.3)
+    stage.breaks()
+    act(stage.folder / "state" / "b1.scoreboard")
+    stage.wait(4)
+    stage.control("/nodes/l1", "PATCH", admin="draining")
+    stage.wait(0.3)
+    stage.is_whole()
+    stage.wait(2)
+
+
+def disobeyed(records: list[Record], stage: "Stage") -> dict[str, float]:
+    """Requests that a drained node got: l3 from the beginning, l1 since the order after the fault."""
+    assert stage.whole_at is not None
+    l3 = sum(r.node == "l3" and r.at > stage.broken_at for r in records)
+    l1 = sum(r.node == "l1" and r.at > stage.whole_at for r in records)
+    return {"to_drained": float(l3 + l1)}
+
+
+def board_deleted(stage: "Stage") -> None:
+    """The scoreboard's file is deleted."""
+    _board(stage, Path.unlink)
+
+
+def board_truncated(stage: "Stage") -> None:
+    """The scoreboard's file is cut to nothing while it is in use."""
+    _board(stage, lambda board: os.truncate(board, 0))
+
+
+def board_corrupt(stage: "Stage") -> None:
+    """Every byte of the scoreboard's file is overwritten while it is in use."""
+
+    def overwrite(board: Path) -> None:
+        with board.open("r+b") as file:
+            file.write(os.urandom(board.stat().st_size))
+
+    _board(stage, overwrite)
+
+
+def on_small_disk(command: Command, logs: Path) -> Command:
+    """All that it logs and prints goes to a disk of 8 MB, which only it sees and which ends with it."""
+    own = "-m" if os.geteuid() == 0 else "-rm"
+    script = f'mount -t tmpfs -o size={SMALL_DISK} faults "$0" && exec "$@" >>"$0/out" 2>&1'
+    return replace(command, argv=["unshare", own, "sh", "-c", script, str(logs), *command.argv])
+
+
+def log_disk_full(stage: "Stage") -> None:
+    """The disk that the logs are on has no room left for three seconds."""
+    logs = Path(f"/proc/{stage.traffic_pid}/root") / (stage.folder / "logs").relative_to("/")
+    filler = logs / "filler"
+    stage.breaks()
+    with suppress(OSError), filler.open("wb", 0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    stage.wait(3)
+    filler.unlink()
+    stage.is_whole()
+    before = _bytes_of(logs)
+    stage.wait(2)
+    stage.measured["log_goes_on"] = float(_bytes_of(logs) > before)
+    stage.measured["not_logged_again"] = 1 - stage.measured["log_goes_on"]
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def with_few_files(command: Command, logs: Path) -> Command:
+    """It may have 128 descriptors at once."""
+    return replace(command, argv=["prlimit", f"--nofile={FEW_FILES}:{FEW_FILES}", *command.argv])
+
+
+def files_exhausted(stage: "Stage") -> None:
+    """Every worker may have 128 descriptors; 400 clients connect and stay, without a word, for four seconds."""
+    stage.breaks()
+    with ExitStack() as held:
+        for _ in range(400):
+            sock = held.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", stage.port))
+        stage.wait(4)
+    stage.is_whole()
+    begun = time.monotonic()
+    status = get(stage.port, "/w/new")[0]
+    stage.measured["new_client_after_s"] = round(time.monotonic() - begun, 2) if status == 200 else 99.0
+    stage.wait(AFTER_S)
+
+
+def reload_twice(stage: "Stage") -> None:
+    """The signal that makes it read its configuration again, twice."""
+    stage.breaks()
+    for _ in range(2):
+        stage.reload()
+        stage.wait(3)
+
+
+def restart(stage: "Stage") -> None:
+    """Stop in good order, then start."""
+    stage.breaks()
+    stage.restart()
+    stage.wait(4)
