@@ -40,6 +40,7 @@ from cluster.wire import orca_to_report
 if TYPE_CHECKING:
     from balancer.connection import ClientConnection
 
+HOLD_S = 0.1  # between two rounds of knocking at nodes of which none can be reached
 SELDOM_REPORT_S = 0.25  # how often a report is read while the algorithm in force needs none
 
 
@@ -109,6 +110,7 @@ class Exchange:
             self.attempts += 1
             begun = monotonic()
             unqueued = node.slots is None or node.in_flight <= node.slots
+            unreached: NodeFailed | None = None
             try:
                 self._attempt(path.pools[node.index])
                 took = monotonic() - begun
@@ -120,15 +122,30 @@ class Exchange:
                 replayable = not self.head_sent and self.replay is not None
                 most = path.retries.attempts
                 allowed = may_retry(request, failure, attempts=self.attempts, most=most, replayable=replayable)
-                if not allowed or not path.retry_budget.take(monotonic()):
-                    raise
                 tried.append(node)
-                board = path.board
-                board.q[node.own + N_RETRIED] += 1
-                board.q[board.own + S_RETRIES] += 1
+                if allowed and path.retry_budget.take(monotonic()):
+                    board = path.board
+                    board.q[node.own + N_RETRIED] += 1
+                    board.q[board.own + S_RETRIES] += 1
+                elif failure.sent or not replayable:
+                    raise
+                else:
+                    unreached = failure
             finally:
                 node.end()
                 path.queue.wake()
+            if unreached is not None:
+                self._hold(unreached)
+
+    def _hold(self, failure: NodeFailed) -> None:
+        """No node took a connection, and the probes do not know it yet: for the client that is as if none was ready.
+
+        Nothing was sent, so after a moment any request may knock again, until `no_node_s` is over (503, not 502).
+        """
+        if monotonic() >= self.started + self.path.timeouts.no_node_s:
+            raise NoReadyNode("no_node_reached", f"no node could be reached; the last: {failure.text}") from failure
+        gevent.sleep(HOLD_S)
+        self._check_client()
 
     def _pick(self, tried: list[NodeRecord]) -> NodeRecord:
         """A node; waits a little when none is ready, because one may be back in a moment."""

@@ -49,7 +49,7 @@ class Row(TypedDict):
     slow: int
     """Answered after more than a second."""
     max_ms: float
-    """Longest of those that were answered."""
+    """Longest until its answer or its failure."""
     normal_p99_ms: float
     """Before the injection."""
     p99_ms: float
@@ -103,7 +103,7 @@ def row(
         executed_twice=sum(times > 1 for times in executed.values()),
         idle_cut=sum(r.outcome == "idle-cut" for r in records),
         slow=sum(ms > SLOW_MS for ms in answered),
-        max_ms=round(max(answered, default=0.0), 1),
+        max_ms=round(max((r.ms for r in during), default=0.0), 1),
         normal_p99_ms=_p99([r.ms for r in asked if r.ended < injected]),
         p99_ms=_p99(answered),
         hit_for_s=round(max((r.at - injected for r in bad), default=0.0), 2),
