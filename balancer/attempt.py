@@ -203,7 +203,7 @@ class Attempt:
         stream, parser = self.connection.stream, self.connection.parser
         until = monotonic() + self.path.timeouts.first_byte_s
         while not parser.head_complete:
-            data = stream.recv(max(0.01, until - monotonic()))
+            data = stream.recv_next(max(0.01, until - monotonic()))
             if not data:
                 raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
             rest = parser.feed(data)

@@ -85,7 +85,7 @@ class ClientConnection:
                     limit_s = max(0.01, head_until - monotonic())
                 else:
                     limit_s = timeouts.keep_alive_s
-                data = self.stream.recv(limit_s)
+                data = self.stream.recv_next(limit_s)
             except TimedOut:
                 if parser.in_head:
                     text = f"the head did not end within {timeouts.head_s:g} s"

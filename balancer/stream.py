@@ -53,36 +53,16 @@ class Waits:
         self._timer.stop()
         self._timer.close()
 
-    def one(self, stream: "Stream", watcher: Any, limit_s: float) -> None:
-        """Wait until the watcher fires. TimedOut, Interrupted or what the stream's purpose says otherwise."""
-        greenlet = getcurrent()
-        stream.greenlet = greenlet
+    def begin(self, stream: "Stream", limit_s: float) -> None:
+        """The calling greenlet waits for this stream from now on."""
+        stream.greenlet = getcurrent()
         stream.expires = monotonic() + limit_s
         self._waiting.add(stream)
-        watcher.start(greenlet.switch)
-        try:
-            self._hub.switch()
-        finally:
-            watcher.stop()
-            self._waiting.discard(stream)
-            stream.greenlet = None
 
-    def either(self, a: "Stream", b: "Stream", limit_s: float) -> "Stream":
-        """Wait until one of two streams can be read; returns it."""
-        greenlet = getcurrent()
-        b.reader.start(greenlet.switch, b)
-        a.greenlet = greenlet
-        a.expires = monotonic() + limit_s
-        self._waiting.add(a)
-        a.reader.start(greenlet.switch, a)
-        try:
-            ready: Stream = self._hub.switch()
-            return ready
-        finally:
-            a.reader.stop()
-            b.reader.stop()
-            self._waiting.discard(a)
-            a.greenlet = None
+    def end(self, stream: "Stream") -> None:
+        """It does not any more."""
+        self._waiting.discard(stream)
+        stream.greenlet = None
 
     def _tick(self) -> None:
         now = monotonic()
@@ -97,7 +77,10 @@ class Waits:
 class Stream:
     """One connected socket. After `close` it must not be used."""
 
-    __slots__ = ("_raw_recv", "_raw_send", "_waits", "_writer", "expires", "greenlet", "purpose", "reader", "sock")
+    __slots__ = (
+        "_hub", "_raw_recv", "_raw_send", "_reader", "_reader_on", "_reading", "_waits", "_writer", "expires",
+        "greenlet", "purpose", "sock",
+    )  # fmt: skip
 
     def __init__(self, sock: Any, waits: Waits) -> None:
         raw = getattr(sock, "_sock", sock)  # under gevent's socket lies the plain non-blocking one
@@ -105,7 +88,10 @@ class Stream:
         self._raw_recv = raw.recv
         self._raw_send = raw.send
         self._waits = waits
-        self.reader = get_hub().loop.io(raw.fileno(), _READ)
+        self._hub = get_hub()
+        self._reader = self._hub.loop.io(raw.fileno(), _READ)
+        self._reader_on = False
+        self._reading: Any = None  # the greenlet to go on with when something can be read
         self._writer: Any = None
         self.greenlet: Any = None
         self.expires = 0.0
@@ -141,9 +127,54 @@ class Stream:
                 data: bytes = self._raw_recv(CHUNK)
                 return data
             except BlockingIOError:
-                self._waits.one(self, self.reader, limit_s)
+                self.wait_readable(limit_s)
             except InterruptedError:
                 continue
+
+    def recv_next(self, limit_s: float) -> bytes:
+        """`recv` for when nothing can have come yet: waits first, which saves the attempt that must fail."""
+        self.wait_readable(limit_s)
+        return self.recv(limit_s)
+
+    def wait_readable(self, limit_s: float) -> None:
+        self._arm(getcurrent())
+        self._waits.begin(self, limit_s)
+        try:
+            self._hub.switch()
+        finally:
+            self._waits.end(self)
+            self._reading = None
+
+    def either(self, other: "Stream", limit_s: float) -> "Stream":
+        """Wait until this stream or the other can be read; returns which."""
+        greenlet = getcurrent()
+        self._arm(greenlet)
+        other._arm(greenlet)
+        self._waits.begin(self, limit_s)
+        try:
+            ready: Stream = self._hub.switch()
+            return ready
+        finally:
+            self._waits.end(self)
+            self._reading = other._reading = None
+
+    def _arm(self, greenlet: Any) -> None:
+        """Let the greenlet go on when something can be read.
+
+        The event stays on between waits, because switching it costs a system call each time. It is switched off when
+        it fires while nobody reads: bytes are waiting then, and it would fire for ever.
+        """
+        self._reading = greenlet
+        if not self._reader_on:
+            self._reader_on = True
+            self._reader.start(self._can_be_read)
+
+    def _can_be_read(self) -> None:
+        if self._reading is not None:
+            self._reading.switch(self)
+        else:
+            self._reader_on = False
+            self._reader.stop()
 
     def send(self, data: bytes, limit_s: float) -> None:
         """Send all of it; `limit_s` bounds each time that nothing moves. OSError, TimedOut, Interrupted."""
@@ -163,37 +194,37 @@ class Stream:
 
     def wait_writable(self, limit_s: float) -> None:
         if self._writer is None:
-            self._writer = get_hub().loop.io(self.sock.fileno(), _WRITE)
-        self._waits.one(self, self._writer, limit_s)
-
-    def either(self, other: "Stream", limit_s: float) -> "Stream":
-        """Wait until this stream or the other can be read; returns which."""
-        return self._waits.either(self, other, limit_s)
+            self._writer = self._hub.loop.io(self.sock.fileno(), _WRITE)
+        self._writer.start(getcurrent().switch)
+        self._waits.begin(self, limit_s)
+        try:
+            self._hub.switch()
+        finally:
+            self._waits.end(self)
+            self._writer.stop()
 
     def readable(self) -> bool:
         """Whether something has come that nobody has read: bytes, an end or a reset."""
-        try:
-            self._raw_recv(1, _PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
+        return self._peek() is not None
 
     def was_reset(self) -> bool:
         """Whether the other side has reset the connection; an orderly end (half-close) is not a reset."""
+        return isinstance(self._peek(), OSError)
+
+    def _peek(self) -> bytes | OSError | None:
+        """What the next `recv` would bring; None: nothing yet."""
         try:
-            self._raw_recv(1, _PEEK)
+            data: bytes = self._raw_recv(1, _PEEK)
+            return data
         except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return False
+            return None
+        except OSError as error:
+            return error
 
     def interrupt(self) -> None:
         """End the wait of whoever uses this stream, if there is one."""
         if self.greenlet is not None:
-            get_hub().loop.run_callback(self._throw)
+            self._hub.loop.run_callback(self._throw)
 
     def _throw(self) -> None:
         if self.greenlet is not None:
@@ -212,7 +243,7 @@ class Stream:
         """Free the socket and its events. Safe to call twice."""
         if self.sock is None:
             return
-        self.reader.close()
+        self._reader.close()
         if self._writer is not None:
             self._writer.close()
         self.sock.close()

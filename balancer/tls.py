@@ -47,6 +47,8 @@ class TlsStream(Stream):
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 
+    recv_next = recv  # what is waited for may lie decrypted here already
+
     def send(self, data: bytes, limit_s: float) -> None:
         view = memoryview(data)
         while view:
