@@ -123,11 +123,15 @@ class DataPath:
         self.report_seen[index] = now
         self.board.nodes[index].reported(report, now)
 
+    def close_idle(self) -> None:
+        """Close every kept connection to a node."""
+        for pool in self.pools:
+            pool.close_idle(monotonic() + 1)
+
     def close(self) -> None:
         """Write what is buffered and let go."""
         self._housekeeper.kill()
-        for pool in self.pools:
-            pool.close_idle(monotonic() + 1)
+        self.close_idle()
         self.access.close()
         if self._decisions is not None:
             self._decisions.close()

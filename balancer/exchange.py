@@ -33,7 +33,7 @@ from balancer.scoreboard_layout import (
 )
 from balancer.stream import PeerReset
 from balancer.upstream import NodePool
-from cluster.errors import AllBusy, ClientGone, NodeFailed, NoReadyNode, ProxyError
+from cluster.errors import AllBusy, ClientGone, NodeFailed, NoReadyNode, OutOfFiles, ProxyError
 from cluster.states import Health
 from cluster.wire import orca_to_report
 
@@ -196,7 +196,12 @@ class Exchange:
                 gone = failure.reason in ("closed", "reset") and not kept.parser.head_bytes
                 if not gone or self.head_sent or self.replay is None:
                     raise
-        Attempt(self, pool.open(), pool).run()
+        try:
+            fresh = pool.open()
+        except OutOfFiles:
+            self.path.close_idle()  # kept connections are the first that can be spared
+            fresh = pool.open()
+        Attempt(self, fresh, pool).run()
 
     # -- afterwards --------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import gevent
 from balancer.stream import TimedOut
 from balancer.upstream import NodePool
 from cluster.config import ProbeSettings
-from cluster.errors import NodeFailed
+from cluster.errors import NodeFailed, OutOfFiles
 from cluster.states import Health
 from cluster.wire import NodeReport, ProbeView, orca_to_report
 
@@ -110,6 +110,8 @@ class Prober:
             status, report = self._ask(begun + self._settings.timeout_s)
             if not 200 <= status < 400:
                 raise NodeFailed("status", f"status {status}", sent=True)
+        except OutOfFiles:
+            return  # that says nothing of the node
         except TimedOut:
             health = self.state.failed(self._health(), f"no answer within {self._settings.timeout_s:g} s", time())
         except (NodeFailed, OSError) as error:

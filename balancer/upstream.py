@@ -5,6 +5,7 @@ may be sent again, never for a POST, and such an end is nobody's fault: it costs
 the node (what nginx and others count as a failure ejects healthy nodes).
 """
 
+import errno
 import socket
 from collections import deque
 from time import monotonic
@@ -15,7 +16,7 @@ from gevent import socket as gsocket
 from balancer.http1_response import ResponseParser
 from balancer.stream import Stream, TimedOut, Waits
 from cluster.config import Limits, Timeouts
-from cluster.errors import NodeFailed, NodeTooSlow
+from cluster.errors import NodeFailed, NodeTooSlow, OutOfFiles
 
 RESOLVE_S = 10.0  # how long a looked-up address is believed
 
@@ -61,7 +62,7 @@ class NodePool:
         return None
 
     def open(self) -> NodeConnection:
-        """A fresh connection. NodeFailed or NodeTooSlow, with nothing sent."""
+        """A fresh connection. NodeFailed or NodeTooSlow, with nothing sent; OutOfFiles when it is up to us."""
         try:
             family, address = self._address()
             stream = Stream.connect(address, family, self._waits, self._timeouts.connect_s)
@@ -69,6 +70,8 @@ class NodePool:
             text = f"node {self.name} did not accept a connection within {self._timeouts.connect_s:g} s"
             raise NodeTooSlow("connect_timeout", text, sent=False) from None
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise OutOfFiles("out_of_files", "the balancer has no file descriptor left") from None
             raise NodeFailed("refused", f"node {self.name} cannot be connected: {error}", sent=False) from None
         return NodeConnection(stream, ResponseParser(self._limits))
 

@@ -4,7 +4,9 @@ gunicorn's master forks us, hands us the listening socket, watches that we live,
 client connection ourselves and speak HTTP on it (connection.py); no WSGI and no Flask are on this path.
 """
 
+import errno
 import os
+import resource
 import socket
 import sys
 import time
@@ -24,12 +26,28 @@ from cluster import paths
 from cluster.fleet import this_balancer
 from cluster.logs import LineLog
 
+SPARE_FILES = 64  # descriptors that are not connections: logs, scoreboard, listening sockets
 IDLE_GRACE_S = 3.0  # how long idle kept-alive connections are still read when the worker stops
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """gunicorn wants a WSGI application; ours is never called, because `BalancerWorker` serves connections itself."""
     raise RuntimeError("start gunicorn with -c python:balancer.gunicorn_conf")
+
+
+class Listener(StreamServer):
+    """Accepts; when descriptors run out, kept connections to nodes go first."""
+
+    path: DataPath
+
+    def do_read(self) -> Any:
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        self.path.close_idle()
+        return super().do_read()  # if that fails too, gevent tries again later and later
 
 
 class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -77,11 +95,24 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
                     return
             ClientConnection(self.path, stream, peer, b"https" if context else b"http").serve()
 
-        server = StreamServer(listener, handle=handle, spawn=Pool(self.path.limits.connections))
+        server = Listener(listener, handle=handle, spawn=Pool(self._most_connections()))
+        server.path = self.path
         if self.cfg.workers > 1:
             server.max_accept = 1  # leave some for the other workers
         server.start()
         return server
+
+    def _most_connections(self) -> int:
+        """Client connections at once: each may need one to a node, and the system bounds their sum (ulimit -n)."""
+        wanted = self.path.limits.connections
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = max(soft, 2 * wanted + SPARE_FILES)
+        soft = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        most = max(1, min(wanted, (soft - SPARE_FILES) // 2))
+        if most < wanted:
+            self.log.warning("at most %d client connections, not %d: ulimit -n is %d", most, wanted, soft)
+        return most
 
     def _stop(self, servers: list[StreamServer]) -> None:
         """Stop accepting, answer what comes on open connections with `Connection: close`, then go."""

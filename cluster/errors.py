@@ -97,6 +97,10 @@ class AllBusy(NoReadyNode):
     """Nodes are ready, but each has as many requests as it may have: wait in the queue."""
 
 
+class OutOfFiles(NoReadyNode):
+    """This process may open no further connection (EMFILE): no node's fault."""
+
+
 class NodeFailed(ProxyError):
     """The node refused, reset, cut off, or sent something that is not HTTP.
 
