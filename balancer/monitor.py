@@ -91,6 +91,8 @@ class Monitor:
             if health is before:
                 return
             slow_from = now if before is Health.DOWN else 0.0
+            if slow_from and health is Health.UP:
+                record.pardon(now)  # probes passed since: they know more than the failures before (as Envoy has it)
             record.order(health=health, slow_from=slow_from)
             state = prober.state
             if health is Health.UP:
@@ -117,12 +119,16 @@ class Monitor:
         """Carry out an operator's order. KeyError when there is no such node."""
         record = {node.name: node for node in self.board.nodes}[name]
         self._orders.set_node(name, admin, weight)
-        if admin is not None and admin is not record.admin:
+        if admin is not None:
             now = monotonic()
-            if admin is Admin.ENABLED:
+            changed, pardoned = admin is not record.admin, admin is Admin.ENABLED and record.ejected_until() > now
+            if pardoned:
                 record.pardon(now)
-            record.order(admin=admin)
-            self.events.add("admin", f"{name} is {admin.word}", node=name, who=who)
+            if changed:
+                record.order(admin=admin)
+            if changed or pardoned:
+                what = ": its ejection is over" if pardoned else ""
+                self.events.add("admin", f"{name} is {admin.word}{what}", node=name, who=who)
         if weight is not None and weight != record.weight:
             before = record.weight
             record.order(weight=weight)

@@ -12,25 +12,25 @@ def tunnel(client: Stream, node: Stream, first: bytes, idle_s: float) -> tuple[i
     """
     moved = {"up": 0, "down": 0}
 
-    def carry(source: Stream, sink: Stream, way: str) -> None:
+    def carry(source: Stream, sink: Stream, way: str) -> bool:
+        """Until the source ends in order (True) or something breaks (False)."""
         try:
             while data := source.recv(idle_s):
                 sink.send(data, idle_s)
                 moved[way] += len(data)
             sink.end_sending()
-        except (OSError, TimedOut, PeerReset):
-            source.interrupt()
-            sink.interrupt()
-        except Interrupted:
-            sink.interrupt()
+        except (OSError, TimedOut, PeerReset, Interrupted):
+            return False
+        return True
 
     if first:
         node.send(first, idle_s)
         moved["up"] += len(first)
-    down = gevent.spawn(carry, node, client, "down")
+    ways = [gevent.spawn(carry, client, node, "up"), gevent.spawn(carry, node, client, "down")]
     try:
-        carry(client, node, "up")
-        down.join()
+        for ended in gevent.iwait(ways):
+            if not ended.value:
+                break
     finally:
-        down.kill()
+        gevent.killall(ways)  # whatever the other one waits for, and even if it has not begun to
     return moved["up"], moved["down"]

@@ -36,7 +36,7 @@ def whole_fleet(shared_fleet: RunningFleet) -> Iterator[RunningFleet]:
     fleet = shared_fleet
     for node in ("l1", "l2", "l3"):
         fleet.fault(node)
-        fleet.order(node, admin="enabled", weight=1)
+        fleet.order(node, admin="enabled", weight=1)  # ends its ejection, too
     fleet.switch("round_robin")
     fleet.until(lambda shot: all(node["state"] == "up" for node in shot["nodes"]), within_s=10)
     yield fleet

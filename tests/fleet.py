@@ -275,14 +275,15 @@ class RunningFleet:
         files = [path for path in files if path.suffix != ".lock"]
         return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
-    def decisions(self, count: int, within_s: float = 3) -> list[Any]:
-        """The newest `count` decisions; waits until that many requests of the access log have theirs written too."""
-        total = self.idle()["totals"]["requests"]
+    def decisions(self, since: float, count: int, within_s: float = 3) -> list[Any]:
+        """The decisions made since `since` (time.time()), in order, as soon as there are `count`."""
         ends = time.monotonic() + within_s
-        while len(self.log("access")) < total:  # both logs are written by the same beat
-            assert time.monotonic() < ends, "the logs lag behind"
+        while True:
+            made = [decision for decision in self.log("decisions") if decision["at"] >= since]
+            if len(made) >= count:
+                return sorted(made, key=lambda decision: float(decision["at"]))
+            assert time.monotonic() < ends, f"{len(made)} of {count} decisions are in the log"
             time.sleep(0.05)
-        return sorted(self.log("decisions"), key=lambda decision: float(decision["at"]))[-count:]
 
 
 @contextmanager

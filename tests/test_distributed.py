@@ -55,7 +55,7 @@ def stress(
 ) -> tuple[Tally, list[Any]]:
     """Switch, send 1000 requests by 16 clients, see that nothing is lost; the tally and the decisions made for it."""
     fleet.switch(algorithm)
-    before = fleet.idle()
+    before, begun = fleet.idle(), time.time()
     tally = crowd(fleet.url, task, clients=16, rounds=63)
     after = fleet.idle()
     assert not tally.errors, tally.errors
@@ -65,10 +65,10 @@ def stress(
     assert grown == {"requests": 1008, "errors": 0, "retries": 0, "aborted": 0}
     attempts = {b["name"]: b["attempts"] - a["attempts"] for a, b in zip(before["nodes"], after["nodes"], strict=True)}
     assert Counter(attempts) == tally.by_node, "what the balancer counted is what clients saw"
-    decisions = fleet.decisions(1008)
+    decisions = fleet.decisions(begun, 1008)
+    assert len(decisions) == 1008
     assert {decision["algorithm"] for decision in decisions} == {algorithm}
     assert Counter(decision["node"] for decision in decisions) == tally.by_node
-    assert len({decision["worker"] for decision in decisions}) == 2, "both workers took part"
     return tally, decisions
 
 

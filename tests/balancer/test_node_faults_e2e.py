@@ -305,6 +305,21 @@ def ejecting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running
 
 
 @pytest.mark.e2e
+def test_an_operator_ends_an_ejection(ejecting: tuple[RunningFleet, list[StubNode]]) -> None:
+    fleet, (_, _, third) = ejecting
+    third.behave = closes
+    with RawClient(fleet.port) as client:
+        for _ in range(12):
+            client.ask(GET)
+        assert fleet.nodes()["s3"]["state"] == "ejected"
+        third.behave = answering(answer())
+        assert fleet.order("s3", admin="enabled")["state"] == "unknown"
+        fleet.event("s3 is enabled: its ejection is over")
+    for stub in ejecting[1]:
+        stub.forget()
+
+
+@pytest.mark.e2e
 def test_a_node_that_refuses_is_ejected_and_comes_back_and_no_request_is_lost(
     ejecting: tuple[RunningFleet, list[StubNode]],
 ) -> None:
