@@ -1,6 +1,7 @@
 """Asking a program whether it is well: over HTTP, as its users would."""
 
 import http.client
+import json
 import socket
 import ssl
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ class Answer:
 
     well: bool
     text: str
-    """`200`, `nothing listens`, `no answer within 2 s`; for people."""
+    """`200 OK`, `nothing listens`, `no answer within 2 s`; for people."""
+    ready: tuple[str, ...] | None = None
+    """A balancer's nodes that are ready; None when it does not say."""
 
 
 def _connection(program: Program, address: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
@@ -37,7 +40,7 @@ def ask(program: Program, timeout_s: float = 2.0, address: str = "127.0.0.1") ->
         try:
             connection.request("GET", program.health_path, headers={"Connection": "close"})
             response = connection.getresponse()
-            response.read(65536)
+            body = response.read(65536)
         finally:
             connection.close()
     except ConnectionRefusedError:
@@ -45,6 +48,17 @@ def ask(program: Program, timeout_s: float = 2.0, address: str = "127.0.0.1") ->
     except TimeoutError:
         return Answer(False, f"no answer within {timeout_s:g} s")
     except (OSError, http.client.HTTPException) as error:
-        return Answer(False, f"{type(error).__name__}: {error}".rstrip(": "))
+        strerror = getattr(error, "strerror", None)
+        return Answer(False, strerror.lower() if strerror else f"{type(error).__name__}: {error}".rstrip(": "))
     redirected = program.role is Role.NODE and 300 <= response.status < 400  # as the probes see it
-    return Answer(response.status // 100 == 2 or redirected, f"{response.status} {response.reason}")
+    said = f"{response.status} {response.reason}"
+    if response.status // 100 == 2 or redirected:
+        return Answer(True, said, _ready(body) if program.role is Role.BALANCER else None)
+    return Answer(False, f"{said} at {program.health_path}")
+
+
+def _ready(body: bytes) -> tuple[str, ...] | None:
+    try:
+        return tuple(json.loads(body)["ready"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,11 +15,14 @@ from cluster.programs import LOOPBACK, Program, Role, bind_address
 from deploy import browser, health, procfs, render, summary
 from deploy.fleet_here import Here, Started, digest, read_fleet
 from deploy.processes import Process, Supervisor, SupervisorGone
-from deploy.stop import clear_leftovers, stop
+from deploy.stop import clear_leftovers, hung_supervisor, stop
 
 ANSWER_WITHIN_S = 60.0
 """Longest wait for all parts; a small computer under load needs most of it."""
+PATIENCE_S = 5.0
+"""After that a person is told what is still waited for."""
 LOG_LINES = 15
+LOG_WIDTH = 500
 _NOT_INHERITED = ("FAIRLEAD_", "SUPERVISOR_", "GUNICORN_CMD_ARGS", "PYTHONPATH")
 """Variables beginning so would tell every program what belongs to one, or to another fleet."""
 
@@ -30,6 +34,12 @@ def start(config: Path, lan: bool, open_browser: bool) -> int:
     with here.alone():
         if here.processes() is not None:
             return _runs_already(here, config, fleet, programs, lan)
+        hung = hung_supervisor(here)
+        if hung:  # its programs may serve on: ending them is the person's decision
+            raise StartError(
+                f"supervisord (pid {hung}) runs already, but does not answer. scripts/linux/stop_all.sh ends it and its"
+                " programs; then start again"
+            )
         clear_leftovers(here)
         options = here.options(config, fleet, lan)
         conf = render.supervisord_conf(fleet, options)
@@ -121,6 +131,7 @@ def _wait(supervisor: Supervisor, programs: list[Program]) -> dict[str, str]:
     pending = {program.name: program for program in programs}
     ends: dict[str, set[float]] = {name: set() for name in pending}
     failed: dict[str, str] = {}
+    told = False
     while pending and time.monotonic() < deadline:
         time.sleep(0.1)
         try:
@@ -138,6 +149,10 @@ def _wait(supervisor: Supervisor, programs: list[Program]) -> dict[str, str]:
             elif not _well(process, program):
                 continue
             del pending[name]
+        if pending and not told and time.monotonic() > deadline - ANSWER_WITHIN_S + PATIENCE_S:
+            told = True
+            waits = ", ".join(f"{name} ({health.ask(program).text})" for name, program in pending.items())
+            print(f"Waiting up to {ANSWER_WITHIN_S:g} s for {waits}", file=sys.stderr)
     for name, program in pending.items():
         failed[name] = f"does not answer within {ANSWER_WITHIN_S:g} s: {health.ask(program).text}"
     return failed
@@ -153,11 +168,12 @@ def _explain(here: Here, failed: dict[str, str], programs: list[Program], old_lo
     """Each failed program with what its log says since this start, and what stays up."""
     seen = {process.name: process for process in here.processes() or []}
     for name, reason in failed.items():
-        print(f"✖ {name}  {reason}", file=sys.stderr)
+        print(f"✖ {name}  {reason.removesuffix(_NO_HELP)}{_how_it_ended(here, name)}", file=sys.stderr)
         log = Path(seen[name].log) if name in seen else here.logs / "supervisord.log"
-        for line in tail(log, LOG_LINES, old_logs.get(log, 0)):
-            print(f"    {line}", file=sys.stderr)
-        print(f"    (the end of {log})", file=sys.stderr)
+        said = tail(log, LOG_LINES, old_logs.get(log, 0))
+        for line in said:
+            print(f"    {line[:LOG_WIDTH]}", file=sys.stderr)
+        print(f"    ({'the end of' if said else 'it said nothing in'} {log})", file=sys.stderr)
     up = [program.name for program in programs if program.name not in failed]
     if seen:
         print(
@@ -165,6 +181,16 @@ def _explain(here: Here, failed: dict[str, str], programs: list[Program], old_lo
             " scripts/linux/status.sh, stop: scripts/linux/stop_all.sh",
             file=sys.stderr,
         )
+
+
+_NO_HELP = " (process log may have details)"
+
+
+def _how_it_ended(here: Here, name: str) -> str:
+    """Exit status or signal, which Supervisor writes into its log and tells nobody; "" when it is not there."""
+    ended = re.compile(rf"exited: {re.escape(name)}(?:_1)? \((.+); not expected\)")
+    found = [match[1] for line in tail(here.logs / "supervisord.log", 100) if (match := ended.search(line))]
+    return f" ({found[-1]})" if found else ""
 
 
 def tail(path: Path, lines: int, after: int = 0) -> list[str]:
@@ -193,10 +219,13 @@ def _runs_already(here: Here, config: Path, fleet: Fleet, programs: list[Program
     if lan and not lan_now:
         lines.append(f"It listens on {LOOPBACK} only. To open it to the LAN: {again} --lan")
     ill = [p.name for p in programs if not health.ask(p, timeout_s=2.0).well and p.role is not Role.LISTENER]
-    if ill:
+    stopped = [p.name for p in here.processes() or [] if p.state in ("STOPPING", "STOPPED")]
+    if stopped:
+        lines.append(f"Stopped by order, so not running: {', '.join(stopped)}. To start all anew: {again}")
+    elif ill:
         lines.append(f"No answer now from {', '.join(ill)}: scripts/linux/status.sh tells more")
     print("\n".join(lines))
-    return 0
+    return 1 if stopped or ill else 0
 
 
 def _fleet_of(started: Started, fleet: Fleet, programs: list[Program]) -> tuple[Fleet, list[Program]]:

@@ -12,7 +12,8 @@ from cluster.errors import FairleadError
 from cluster.programs import Program
 from deploy import health, procfs
 from deploy.fleet_here import Here, read_fleet
-from deploy.processes import Process
+from deploy.processes import Process, SupervisorGone
+from deploy.stop import hung_supervisor
 
 
 class ProgramStatus(TypedDict):
@@ -42,6 +43,7 @@ class Status(TypedDict):
     supervisor_pid: int  # 0: none
     programs: list[ProgramStatus]
     problems: list[str]  # one sentence for each thing that is not well
+    notes: list[str]  # what is worth knowing and may be meant so, such as nodes that a balancer leaves out
 
 
 def status(config: Path, as_json: bool) -> int:
@@ -58,47 +60,69 @@ def status(config: Path, as_json: bool) -> int:
 
 def look(here: Here, config: Path) -> Status:
     """Ask Supervisor and every program. ConfigError when config.json cannot be used and nothing runs."""
-    processes = here.processes()
+    try:
+        supervisor_pid, processes = here.supervisor.pid(), here.supervisor.processes()
+    except SupervisorGone:
+        supervisor_pid, processes = 0, None
     started = here.started()
-    fleet_name, programs, problems = "", list[Program](), list[str]()
+    fleet_name, programs, problems, notes = "", list[Program](), list[str](), list[str]()
+    nodes: list[str] = []
     try:
         fleet, programs = read_fleet(config)
-        fleet_name = fleet.fleet
+        fleet_name, nodes = fleet.fleet, [node.name for node in fleet.nodes]
     except FairleadError as error:
         if processes is None:
             raise
         problems.append(str(error).splitlines()[0] + "; stopping works all the same")
     seen = {process.name: process for process in processes or []}
-    rows = [_row(program, seen.get(program.name)) for program in programs]
+    answers = [health.ask(program) for program in programs]
+    rows = [_row(p, seen.get(p.name), answer) for p, answer in zip(programs, answers, strict=True)]
     changed = bool(started and processes is not None and started.config_changed)
     if processes is None:
-        left = procfs.supervised(here.state)
+        left, hung = procfs.supervised(here.state), hung_supervisor(here)
         problems.append("not running: scripts/linux/start_all.sh starts it")
-        if left:
+        if hung:
+            problems[-1] = (
+                f"supervisord (pid {hung}) does not answer: scripts/linux/stop_all.sh ends it and its programs"
+            )
+        elif left:
             problems[-1] = (
                 f"supervisord is gone, {len(left)} processes of it run on unwatched:"
                 " scripts/linux/stop_all.sh ends them, start_all.sh starts anew"
             )
     else:
-        problems += [f"{row['name']}: {row['state']}, {row['answer']}" for row in rows if not row["well"]]
+        problems += [_problem(row, seen.get(row["name"])) for row in rows if not row["well"]]
+    idle = False
+    for row, answer in zip(rows, answers, strict=True):
+        out = [name for name in nodes if row["well"] and answer.ready is not None and name not in answer.ready]
+        if out and not answer.ready:
+            idle = True
+            problems.append(f"{row['name']}: no node is ready; scripts/linux/fairlead status says why")
+        elif out:
+            notes.append(f"{row['name']}: not ready {', '.join(out)}; scripts/linux/fairlead status says why")
     if changed:
         problems.append(f"{config.name} has changed since the start: scripts/linux/stop_all.sh, then start_all.sh")
     return Status(
-        well=processes is not None and all(row["well"] for row in rows) and bool(rows),
+        well=processes is not None and all(row["well"] for row in rows) and bool(rows) and not idle,
         running=processes is not None,
         fleet=fleet_name,
         config=str(config),
         config_changed=changed,
         lan=bool(started and processes is not None and started.lan),
         since=started.at if started and processes is not None else None,
-        supervisor_pid=here.supervisor.pid() if processes is not None else 0,
+        supervisor_pid=supervisor_pid,
         programs=rows,
         problems=problems,
+        notes=notes,
     )
 
 
-def _row(program: Program, process: Process | None) -> ProgramStatus:
-    answer = health.ask(program)
+def _problem(row: ProgramStatus, process: Process | None) -> str:
+    log = f"; its log: {process.log}" if process and process.log else ""
+    return f"{row['name']}: {row['state']}, {row['answer'] or 'no answer'}{log}"
+
+
+def _row(program: Program, process: Process | None, answer: health.Answer) -> ProgramStatus:
     state = process.state if process else "UNKNOWN"
     up = process is not None and process.pid > 0 and state in ("RUNNING", "STARTING")
     return ProgramStatus(
@@ -115,7 +139,8 @@ def _row(program: Program, process: Process | None) -> ProgramStatus:
 
 
 def _show(result: Status) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    # Wider than most terminals: a line that goes on below tells all of it, one that is cut off with … does not.
+    console = Console(highlight=False, markup=False, soft_wrap=True, width=200)
     if result["running"]:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(result["since"] or 0))
         reach = "LAN" if result["lan"] else "this machine only"
@@ -128,11 +153,12 @@ def _show(result: Status) -> None:
         for row in result["programs"]:
             style = "" if row["well"] else "red"
             up = f"{row['uptime_s']:.0f} s" if row["pid"] else "-"
-            table.add_row(
-                row["name"], row["state"], str(row["pid"] or "-"), up, row["address"], row["answer"], style=style
-            )
+            address = row["address"].removeprefix("http://")
+            table.add_row(row["name"], row["state"], str(row["pid"] or "-"), up, address, row["answer"], style=style)
         console.print(table)
     for problem in result["problems"]:
         console.print(problem, style="yellow")
+    for note in result["notes"]:
+        console.print(note)
     if result["well"]:
         console.print("all is well")

@@ -42,12 +42,12 @@ def clear_leftovers(here: Here) -> list[int]:
     found = procfs.supervised(here.state)
     if not found:
         return []
-    print(f"Supervisor is gone, its programs are not: ending {len(found)} processes it left behind", file=sys.stderr)
+    print(f"Supervisor is gone, ending {len(found)} processes that it left behind", file=sys.stderr)
     return _end(found, "")
 
 
 def _without_supervisor(here: Here) -> int:
-    hung = _hung_supervisor(here)
+    hung = hung_supervisor(here)
     if hung:
         _end([hung], "supervisord does not answer")
     found = procfs.supervised(here.state)
@@ -60,8 +60,8 @@ def _without_supervisor(here: Here) -> int:
     return 1 if left else 0
 
 
-def _hung_supervisor(here: Here) -> int | None:
-    """supervisord by its pid file, if that pid is still it and it only does not answer."""
+def hung_supervisor(here: Here) -> int | None:
+    """supervisord that runs but does not answer, by its pid file, if that pid is still it."""
     with contextlib.suppress(OSError, ValueError):
         pid = int(here.pid_file.read_text())
         if procfs.alive(pid) and str(here.conf) in procfs.command_line(pid, width=4096):

@@ -37,10 +37,15 @@ stamp_of() {
     "$PYTHON" -c 'import sys, hashlib; print(sys.version.split()[0], hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
 }
 
+is_set_up() {
+    local wanted
+    wanted=$(stamp_of "$ROOT/$1" 2>/dev/null || true)
+    [ -n "$wanted" ] && [ "$(cat "$ROOT/.venv/.$1" 2>/dev/null)" = "$wanted" ]
+}
+
 set_up() {
-    local lock=$1 stamp=$ROOT/.venv/.$1 wanted said
-    wanted=$(stamp_of "$ROOT/$lock" 2>/dev/null || true)
-    if [ -n "$wanted" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
+    local lock=$1 stamp=$ROOT/.venv/.$1 said
+    if is_set_up "$lock"; then return; fi
     "$PYTHON" -c 'import pip' 2>/dev/null || make_venv
     echo "Setting up .venv from $lock (once; half a minute or so)" >&2
     said=$("$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$ROOT/$lock" 2>&1) ||
@@ -51,8 +56,12 @@ set_up() {
 
 if [ "${SET_UP:-yes}" = yes ]; then
     # A lock, for two starts at once; only while this block runs, so that no program inherits it.
-    mkdir -p -m 700 "$ROOT/.run"
-    { flock 9; set_up "${LOCK:-requirements.lock}"; } 9>"$ROOT/.run/setup.lock"
+    mkdir -p -m 700 "$ROOT/.run" 2>/dev/null || true
+    if [ -w "$ROOT/.run" ]; then
+        { flock 9; set_up "${LOCK:-requirements.lock}"; } 9>"$ROOT/.run/setup.lock"
+    elif ! is_set_up "${LOCK:-requirements.lock}"; then
+        fail "$ROOT cannot be set up by $(id -un): it belongs to $(stat -c %U "$ROOT"). Be that user, or use a clone of your own."
+    fi
 elif [ ! -x "$PYTHON" ]; then
     echo "Nothing is set up here yet, so nothing runs: scripts/linux/start_all.sh does both" >&2
     exit "${NOT_SET_UP:-3}"

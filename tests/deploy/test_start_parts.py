@@ -223,6 +223,27 @@ def test_health_is_what_a_program_answers(status: int, role: Role, well: bool) -
     assert answer.text.startswith(str(status))
 
 
+@pytest.mark.parametrize(
+    ("body", "ready"),
+    [(b'{"ready": ["l1"]}', ("l1",)), (b'{"ready": []}', ()), (b"{}", None), (b"not JSON", None), (b"[]", None)],
+)
+def test_a_balancer_says_which_nodes_are_ready(body: bytes, ready: tuple[str, ...] | None) -> None:
+    class Balancer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Balancer) as server:
+        threading.Thread(target=server.handle_request).start()
+        answer = health.ask(Program("b", Role.BALANCER, "here", "b", server.server_port, "", "/-/health"))
+    assert answer == health.Answer(True, "200 OK", ready)
+
+
 def test_health_of_what_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

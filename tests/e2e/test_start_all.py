@@ -112,7 +112,7 @@ def test_a_program_that_dies_is_named_with_its_state_and_log_and_the_rest_stays_
     fleet.write_config()
     done = fleet.start()
     assert done.returncode == 1
-    assert "node-app  BACKOFF: Exited too quickly" in done.stderr
+    assert "node-app  BACKOFF: Exited too quickly (exit status 3)" in done.stderr
     assert "the reason why" in done.stderr
     assert "Up and left running: node-l1, node-l2, balancer-control, balancer, dashboard" in done.stderr
     assert len(done.stderr.splitlines()) < 25
@@ -162,9 +162,37 @@ def test_what_a_dead_supervisord_left_is_cleared_by_stop_and_by_the_next_start(f
         assert "supervisord is gone" in alone["problems"][0]
         done = fleet.run(clear, *(() if clear == "stop_all.sh" else ("--no-open", "--config", str(fleet.config))))
         assert done.returncode == 0, done.stderr
-        assert "Supervisor is gone, its programs are not" in done.stderr
+        assert "Supervisor is gone, ending" in done.stderr
         assert not left & set(fleet.running())
     assert fleet.status()["well"]
+
+
+def test_a_supervisord_that_hangs_is_not_taken_for_a_dead_one(fleet: FleetProcess) -> None:
+    assert fleet.start().returncode == 0
+    supervisord, running = fleet.status()["supervisor_pid"], fleet.running()
+    os.kill(supervisord, signal.SIGSTOP)
+    assert f"supervisord (pid {supervisord}) does not answer" in fleet.status()["problems"][0]
+    done = fleet.start()
+    assert (done.returncode, "stop_all.sh ends it" in done.stderr) == (1, True), done.stderr
+    assert fleet.running() == running  # what serves is left alone
+    assert fleet.run("stop_all.sh").returncode == 0
+    assert fleet.running() == []
+
+
+def test_a_fleet_without_a_ready_node_is_not_well(fleet: FleetProcess) -> None:
+    fleet.raw["nodes"] = fleet.raw["nodes"][:2]
+    fleet.write_config()
+    assert fleet.start().returncode == 0
+    assert fleet.fairlead("drain", "l1").returncode == 0
+    until(lambda: fleet.status()["notes"] != [])
+    status = fleet.status()
+    assert (status["well"], status["notes"]) == (
+        True,
+        ["balancer: not ready l1; scripts/linux/fairlead status says why"],
+    )
+    assert fleet.fairlead("drain", "l2").returncode == 0
+    until(lambda: not fleet.status()["well"])
+    assert fleet.status()["problems"] == ["balancer: no node is ready; scripts/linux/fairlead status says why"]
 
 
 def test_lan_opens_balancer_and_dashboard_and_nothing_else(fleet: FleetProcess) -> None:
