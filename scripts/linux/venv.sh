@@ -33,35 +33,27 @@ make_venv() {
 }
 
 # What .venv is made for: the lock file's content and Python's version, to which a .venv is bound.
-stamp_of() {
-    "$PYTHON" -c 'import sys, hashlib; print(sys.version.split()[0], hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
+wanted() {
+    "$PYTHON" -c 'import sys, hashlib; print(sys.version.split()[0], hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$ROOT/$LOCK" 2>/dev/null
 }
-
-is_set_up() {
-    local wanted
-    wanted=$(stamp_of "$ROOT/$1" 2>/dev/null || true)
-    [ -n "$wanted" ] && [ "$(cat "$ROOT/.venv/.$1" 2>/dev/null)" = "$wanted" ]
-}
+is_set_up() { [ -x "$PYTHON" ] && [ "$(cat "$ROOT/.venv/.$LOCK" 2>/dev/null)" = "$(wanted || echo unknown)" ]; }
 
 set_up() {
-    local lock=$1 stamp=$ROOT/.venv/.$1 said
-    if is_set_up "$lock"; then return; fi
+    local said
     "$PYTHON" -c 'import pip' 2>/dev/null || make_venv
-    echo "Setting up .venv from $lock (once; half a minute or so)" >&2
-    said=$("$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$ROOT/$lock" 2>&1) ||
-        fail "$said" "The packages of $lock could not be installed; pip's reason stands above. Try again when it is gone."
+    echo "Setting up .venv from $LOCK (once; half a minute or so)" >&2
+    said=$("$PYTHON" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$ROOT/$LOCK" 2>&1) ||
+        fail "$said" "The packages of $LOCK could not be installed; pip's reason stands above. Try again when it is gone."
     ln -sf ../../scripts/linux/fairlead "$ROOT/.venv/bin/fairlead"
-    stamp_of "$ROOT/$lock" >"$stamp" # last: a set-up that was interrupted is done again
+    wanted >"$ROOT/.venv/.$LOCK" # last: a set-up that was interrupted is done again
 }
 
-if [ "${SET_UP:-yes}" = yes ]; then
+LOCK=${LOCK:-requirements.lock}
+if [ "${SET_UP:-yes}" = yes ] && ! is_set_up; then
+    mkdir -p -m 700 "$ROOT/.run" 2>/dev/null && [ -w "$ROOT/.run" ] || fail \
+        "$(id -un) cannot set up $ROOT, which belongs to $(stat -c %U "$ROOT"). Be that user, or use a clone of your own."
     # A lock, for two starts at once; only while this block runs, so that no program inherits it.
-    mkdir -p -m 700 "$ROOT/.run" 2>/dev/null || true
-    if [ -w "$ROOT/.run" ]; then
-        { flock 9; set_up "${LOCK:-requirements.lock}"; } 9>"$ROOT/.run/setup.lock"
-    elif ! is_set_up "${LOCK:-requirements.lock}"; then
-        fail "$ROOT cannot be set up by $(id -un): it belongs to $(stat -c %U "$ROOT"). Be that user, or use a clone of your own."
-    fi
+    { flock 9; is_set_up || set_up; } 9>"$ROOT/.run/setup.lock"
 elif [ ! -x "$PYTHON" ]; then
     echo "Nothing is set up here yet, so nothing runs: scripts/linux/start_all.sh does both" >&2
     exit "${NOT_SET_UP:-3}"
