@@ -125,7 +125,7 @@ def test_dynamic_takes_the_best_score_and_leaves_a_slow_node_something(whole_fle
     assert tally.by_node["l1"] + tally.by_node["l2"] > 0
 
 
-def test_a_node_dies_under_load_and_no_get_fails(whole_fleet: "RunningFleet") -> None:
+def test_a_node_dies_under_load_and_only_an_answer_that_had_begun_is_cut_off(whole_fleet: "RunningFleet") -> None:
     stream = Stream(whole_fleet.url, some_work, clients=8)
     try:
         whole_fleet.until(lambda shot: shot["totals"]["in_flight"] > 0)
@@ -137,7 +137,9 @@ def test_a_node_dies_under_load_and_no_get_fails(whole_fleet: "RunningFleet") ->
         whole_fleet.until(lambda shot: stream.sent > at + 200)
     finally:
         tally = stream.stop()
-    assert not tally.errors, tally.errors
+    # An answer whose head is out cannot be asked for again: it is visibly cut off. Everything else goes elsewhere.
+    assert set(tally.errors) <= {"GET: IncompleteRead"}, tally.errors
+    assert sum(tally.errors.values()) <= 2
     assert tally.lost == 0
     whole_fleet.idle()
 
