@@ -111,6 +111,9 @@ def test_least_connections_never_picks_a_fuller_node_when_it_decides(whole_fleet
     assert all(set(d["scores"]) == {"l1", "l2", "l3"} for d in decided)
     assert [d for d in decided if d["scores"][d["node"]] > min(d["scores"].values())] == []
     assert max(max(d["scores"].values()) for d in decided) >= 4, "there was something to decide"
+    for worker in {d["worker"] for d in decided}:
+        most = max(sum(d["scores"].values()) for d in decided if d["worker"] == worker)
+        assert most >= 12, "each worker sees what all workers have in flight, not only its own"
     assert tally.by_node["l3"] < min(tally.by_node["l1"], tally.by_node["l2"]), "the slow node is asked less"
 
 

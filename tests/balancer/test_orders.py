@@ -106,6 +106,15 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(file: Pa
         assert Orders(file).damaged == ""
 
 
+def test_whoever_reads_while_it_is_written_reads_the_old_file_to_its_end(file: Path) -> None:
+    Orders(file).set_algorithm("dynamic")
+    with file.open() as reader:
+        Orders(file).set_algorithm("weighted")
+        assert json.load(reader)["algorithm"] == "dynamic"
+    assert Orders(file).algorithm == "weighted"
+    assert list(file.parent.iterdir()) == [file], "nothing is left beside it"
+
+
 def test_an_order_that_cannot_be_written_is_not_taken_for_given(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         Orders(tmp_path / "missing" / "b1.orders.json").set_algorithm("dynamic")
