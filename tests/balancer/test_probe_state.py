@@ -1,9 +1,14 @@
 """Rise and fall: on results in a row, never on sums."""
 
+from random import Random
+from typing import cast
+
 import pytest
 
-from balancer.health import HISTORY, ProbeState
-from cluster.config import ProbeSettings
+from balancer.health import HISTORY, STARTING_PROBES, Prober, ProbeState
+from balancer.stream import Waits
+from balancer.upstream import NodePool
+from cluster.config import Limits, ProbeSettings, Timeouts
 from cluster.states import Health
 
 
@@ -60,3 +65,40 @@ def test_the_view_tells_what_was_seen() -> None:
         "/ok",
         2,
     )
+
+
+def pauses(monkeypatch: pytest.MonkeyPatch, results: str, health: Health) -> list[float]:
+    """Seconds between the probes of a node that answers so; `health` is what the scoreboard says first."""
+    said, slept, now = iter(results), list[float](), [health]
+
+    def once(prober: Prober) -> None:
+        result = next(said, None)
+        if result is None:
+            raise StopIteration
+        state = prober.state
+        now[0] = state.passed(now[0], 1.0, 0.0) if result == "+" else state.failed(now[0], "refused", 0.0)
+
+    monkeypatch.setattr(Prober, "_once", once)
+    monkeypatch.setattr("balancer.health.gevent.sleep", slept.append)
+    settings = ProbeSettings(interval_s=1, jitter=0)
+    pool = NodePool("l1", "127.0.0.1", 1, Timeouts(), Limits(), cast(Waits, None))
+    with pytest.raises(StopIteration):
+        Prober(pool, "/", settings, Random(1), lambda: now[0], lambda health, report: None).run()
+    return slept
+
+
+@pytest.mark.parametrize(
+    ("results", "begin", "slept"),
+    [
+        ("+++", Health.UP, [1, 1, 1]),
+        ("++-++", Health.UP, [1, 1, 0.1, 1, 1]),
+        ("++---++", Health.UP, [1, 1, 0.1, 0.1, 1, 1, 1]),
+        ("-++", Health.UNKNOWN, [0.1, 1, 1]),
+        ("--" + "++" + "+", Health.DOWN, [0.1, 0.1, 0.1, 1, 1]),  # down from before a stop, and just starting
+        ("-" * (STARTING_PROBES + 2), Health.DOWN, [0.1] * (STARTING_PROBES - 1) + [1, 1, 1]),
+    ],
+)
+def test_probes_are_near_together_when_that_tells_something(
+    monkeypatch: pytest.MonkeyPatch, results: str, begin: Health, slept: list[float]
+) -> None:
+    assert pauses(monkeypatch, results, begin) == slept
