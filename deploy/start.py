@@ -151,8 +151,10 @@ def _wait(supervisor: Supervisor, programs: list[Program]) -> dict[str, str]:
             del pending[name]
         if pending and not told and time.monotonic() > deadline - ANSWER_WITHIN_S + PATIENCE_S:
             told = True
-            waits = ", ".join(f"{name} ({health.ask(program).text})" for name, program in pending.items())
-            print(f"Waiting up to {ANSWER_WITHIN_S:g} s for {waits}", file=sys.stderr)
+            said = {name: health.ask(program) for name, program in pending.items()}
+            waits = ", ".join(f"{name} ({answer.text})" for name, answer in said.items() if not answer.well)
+            if waits:
+                print(f"Waiting up to {ANSWER_WITHIN_S:g} s for {waits}", file=sys.stderr)
     for name, program in pending.items():
         failed[name] = f"does not answer within {ANSWER_WITHIN_S:g} s: {health.ask(program).text}"
     return failed
