@@ -107,8 +107,10 @@ class ClientConnection:
             if self.parser.error is not None:
                 raise self.parser.error
             try:
-                if not self.stream.readable() and self.stream.either(node, self.path.timeouts.idle_s) is node:
-                    return False
+                if not self.stream.readable():
+                    if self.stream.either(node, self.path.timeouts.idle_s) is node and node.readable():
+                        return False
+                    continue  # look again: an event may be older than the last read, and must not hide the other's
                 data = self.stream.recv(self.path.timeouts.idle_s)
             except TimedOut:
                 raise BadRequest("body_timeout", "the request body stalled", HTTPStatus.REQUEST_TIMEOUT) from None

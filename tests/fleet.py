@@ -180,12 +180,14 @@ class RunningFleet:
         return (self.folder / "out" / program).read_text(errors="replace")
 
     def tracebacks(self) -> dict[str, str]:
-        """Programs that met something unforeseen."""
-        return {
-            program: text
-            for program in self.processes
-            if "Traceback" in (text := self.printed(program)) or "Exception ignored" in text
-        }
+        """Programs that met something unforeseen. A worker that is stopped while it stops says SystemExit: foreseen."""
+        out = {}
+        for program in self.processes:
+            first, *traces = self.printed(program).split("Traceback (most recent call last)")
+            found = [trace for trace in traces if "\nSystemExit: 0" not in trace]
+            if found or "Exception ignored" in first:
+                out[program] = self.printed(program)
+        return out
 
     # -- talking to it -----------------------------------------------------------------------------------------------
 
