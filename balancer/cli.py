@@ -160,12 +160,22 @@ def _problems(fleet: Fleet) -> Iterator[Problem]:
 def _control(args: argparse.Namespace) -> Control:
     """The control API that the options, the environment or config.json name."""
     if args.url:
-        return Control(args.url.rstrip("/"), auth.read_token(), hint="")
+        return Control(args.url.rstrip("/"), _token(), hint="")
     fleet = load(_config(args))
     balancer = _balancer(fleet, args.balancer)
     host = fleet.hosts[balancer.host]
     hint = "start it: scripts/linux/start_all.sh" if host.connection == "local" else f"is host {balancer.host} up?"
-    return Control(f"http://{reach(host)}:{balancer.control_port}", auth.read_token(), hint)
+    return Control(f"http://{reach(host)}:{balancer.control_port}", _token(), hint)
+
+
+def _token() -> str:
+    """The token of the fleet that was started here. A fresh one would be of no use: what runs would not know it."""
+    if not paths.token_file().exists():
+        raise ControlError(
+            f"{paths.token_file()} is not there. scripts/linux/start_all.sh makes it; if the fleet runs already, stop"
+            " it first (scripts/linux/stop_all.sh)"
+        )
+    return auth.read_token()
 
 
 def _balancer(fleet: Fleet, name: str | None) -> Balancer:

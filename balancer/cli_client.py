@@ -65,6 +65,7 @@ class Control:
             text = error.reason
         if error.code == 401:
             return (
-                f"{self._url} does not take this token ({text}): is FAIRLEAD_STATE that of the fleet which runs there?"
+                f"{self._url} does not take this token: either FAIRLEAD_STATE is not that of the fleet which runs"
+                " there, or the file token in it was replaced since the start (stop_all.sh, then start_all.sh)"
             )
         return f"control said no ({error.code}): {text}"

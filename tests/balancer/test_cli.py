@@ -245,6 +245,7 @@ def test_a_control_that_does_not_run_is_said_with_how_to_start_it(
 ) -> None:
     monkeypatch.delenv("FAIRLEAD_URL", raising=False)
     monkeypatch.setenv("FAIRLEAD_STATE", str(tmp_path))
+    (tmp_path / "token").write_text(TOKEN)
     config = write(tmp_path, balancers=[{"name": "b1", "control_port": 1}])
     assert cli.main(["status", "--config", config]) == 1
     err = capsys.readouterr().err
@@ -255,7 +256,14 @@ def test_a_control_that_does_not_run_is_said_with_how_to_start_it(
 def test_the_wrong_token_is_explained(control: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "token").write_text("other")
     assert cli.main(["status"]) == 1
-    assert "does not take this token (wrong token): is FAIRLEAD_STATE that of the fleet" in capsys.readouterr().err
+    assert "does not take this token: either FAIRLEAD_STATE is not that of the fleet" in capsys.readouterr().err
+
+
+def test_a_missing_token_is_said_and_none_is_made(control: Any, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "token").unlink()
+    assert cli.main(["status"]) == 1
+    assert "token is not there. scripts/linux/start_all.sh makes it" in capsys.readouterr().err
+    assert not (tmp_path / "token").exists()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:1", "http://[::1"])
@@ -281,6 +289,7 @@ def test_several_balancers_must_be_told_apart(
 ) -> None:
     monkeypatch.delenv("FAIRLEAD_URL", raising=False)
     monkeypatch.setenv("FAIRLEAD_STATE", str(tmp_path))
+    (tmp_path / "token").write_text(TOKEN)
     config = write(
         tmp_path,
         balancers=[{"name": "b1", "control_port": 1}, {"name": "b2", "port": 3, "control_port": 2}],
