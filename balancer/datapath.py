@@ -131,6 +131,7 @@ class DataPath:
     def close(self) -> None:
         """Write what is buffered and let go."""
         self._housekeeper.kill()
+        self.board.save()
         self.close_idle()
         self.access.close()
         if self._decisions is not None:

@@ -4,6 +4,7 @@ Twice a second it reads the counters; whatever changed since becomes an event. I
 else, so that it can die at any moment without a worker noticing.
 """
 
+import itertools
 import os
 from random import Random
 from time import monotonic, time
@@ -27,6 +28,7 @@ from cluster.states import Admin, Health, State, admin_from
 from cluster.wire import NodeReport
 
 SAMPLE_S = 0.5
+SAVE_BEATS = 10  # a copy of the scoreboard is saved at each so manieth sample
 
 
 class Monitor:
@@ -138,11 +140,13 @@ class Monitor:
     # -- watching ----------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        while True:
+        for beat in itertools.count(1):
             self.sample(monotonic())
-            if not self.board.is_current(paths.scoreboard_file(self.balancer.name)):
+            if not self.board.is_current():
                 self.events.add("start", "the scoreboard was made anew; control starts again", who="control")
                 os._exit(1)  # Supervisor starts us again, on the scoreboard that the workers use
+            if not beat % SAVE_BEATS:
+                self.board.save()
             gevent.sleep(SAMPLE_S)
 
     def sample(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The scoreboard: all that is known of each node, in one memory-mapped file that all processes share.
+"""The scoreboard: all that is known of each node, in memory that all processes of a balancer share.
 
     header | one order record a node | one slot a worker: head, one record a node (with histogram), own histogram
 
@@ -7,16 +7,19 @@ So nobody waits for a lock, and whatever a dead process had counted stays counte
 and written whole. A worker owns a slot as long as it holds a file lock on the slot's first word: the kernel lets go
 of it when the process dies, however it dies, and whoever comes next (`claim`, `reap`) clears what it had in flight.
 
+The memory has no name (shared_memory.py); a copy is saved to a file now and then, and when a worker ends.
 Times are CLOCK_MONOTONIC seconds, which all processes of a host share; after a reboot they are dropped.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from balancer import shared_memory
 from balancer.histogram import BUCKETS
 from balancer.node_record import NodeRecord
 from balancer.scoreboard_layout import (
@@ -42,6 +45,7 @@ from balancer.scoreboard_layout import (
     boot_id,
     names_of,
     read_valid,
+    valid,
 )
 
 
@@ -56,6 +60,7 @@ class Scoreboard:
         self.slots = slots
         self.slot = 0  # mine, after claim()
         self._fd = fd
+        self._path: Path | None = None  # of the saved copy
         self._bytes = view
         self._slot_words = SLOT_HEAD + len(names) * NODE + BUCKETS
         self.live: tuple[int, ...] = tuple(range(slots))
@@ -75,27 +80,55 @@ class Scoreboard:
 
     @classmethod
     def open(cls, path: Path, names: Sequence[str], slots: int) -> "Scoreboard":
-        """Map the file, making it anew when it is missing, damaged, or of another fleet; then what can be carried over
-        (counters and orders of nodes that have the same name) is. Safe when several processes open at once."""
+        """Join the memory that other processes hold, or make it from the saved copy at `path`, or anew when that is
+        missing or damaged. When it is of another fleet, what can be carried over (counters and orders of nodes that
+        have the same name) is. Safe when several processes open at once."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        guard = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX)
-            old = read_valid(path)
-            if old is None or names_of(old) != tuple(names) or struct.unpack_from("q", old, H_SLOTS * 8)[0] != slots:
-                fresh = blank(names, slots, boot_id())
-                if old is not None:
+        with _guard(path):
+            fd = shared_memory.join(_holders(path))
+            old = read_valid(path) if fd is None else valid(shared_memory.read(fd))
+            fits = old is not None and (names_of(old), _slots_of(old)) == (tuple(names), slots)
+            joined = fd is not None and fits
+            if fd is None or not fits:
+                if fd is not None:
+                    os.close(fd)
+                fresh = bytearray(old) if old is not None and fits else blank(names, slots, boot_id())
+                if old is not None and not fits:
                     _carry_over(old, fresh)
-                partial = path.with_name(path.name + ".new")
-                partial.write_bytes(fresh)
-                partial.chmod(0o600)
-                partial.rename(path)
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                fd = shared_memory.make(fresh)
+            shared_memory.announce(_holders(path), fd)
             board = cls(mmap.mmap(fd, 0), names, slots, fd)
+            board._path = path
             board._forget_other_boot()
+            if not joined:
+                board._write()
             return board
-        finally:
-            os.close(guard)
+
+    def save(self) -> None:
+        """Write a copy to the disk, for the day when no process lives. A full disk keeps the copy before."""
+        if self._path is not None and self.is_current():
+            with contextlib.suppress(OSError), _guard(self._path):
+                self._write()
+
+    def _write(self) -> None:
+        assert self._path is not None
+        partial = self._path.with_name(self._path.name + ".new")
+        partial.write_bytes(self._bytes)
+        partial.chmod(0o600)
+        partial.replace(self._path)
+
+    def is_current(self) -> bool:
+        """Whether this memory is still the one that newcomers join; when they would not find it, they will now."""
+        if self._path is None:
+            return True
+        holders = _holders(self._path)
+        said = shared_memory.is_announced(holders, self._fd)
+        if said is None:
+            with contextlib.suppress(OSError), _guard(self._path):
+                said = shared_memory.is_announced(holders, self._fd)
+                if said is None:
+                    shared_memory.announce(holders, self._fd)
+        return said is not False
 
     def _forget_other_boot(self) -> None:
         """Monotonic times of another boot mean nothing."""
@@ -104,14 +137,6 @@ class Scoreboard:
         self.q[H_BOOT] = boot_id()
         for node in self.nodes:
             node.forget_times()
-
-    def is_current(self, path: Path) -> bool:
-        """Whether `path` still names the file that is mapped here."""
-        try:
-            now, mine = os.stat(path), os.fstat(self._fd)
-        except OSError:
-            return False
-        return (now.st_dev, now.st_ino) == (mine.st_dev, mine.st_ino)
 
     # -- slots -------------------------------------------------------------------------------------------------------
 
@@ -228,11 +253,30 @@ class Scoreboard:
         return [sum(column) for column in zip(*used, strict=True)] if len(used) > 1 else used[0]
 
 
+@contextlib.contextmanager
+def _guard(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    guard = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(guard)
+
+
+def _holders(path: Path) -> Path:
+    return path.with_name(path.name + ".holders")
+
+
+def _slots_of(data: bytes | bytearray) -> int:
+    return int(struct.unpack_from("q", data, H_SLOTS * 8)[0])
+
+
 def _carry_over(old: bytes, fresh: bytearray) -> None:
     """Copy orders and counters of nodes that both have, summed into the fresh board's first slot."""
     names_old, names_new = names_of(old), names_of(bytes(fresh))
-    before = Scoreboard(bytearray(old), names_old, struct.unpack_from("q", old, H_SLOTS * 8)[0])
-    after = Scoreboard(fresh, names_new, struct.unpack_from("q", fresh, H_SLOTS * 8)[0])
+    before = Scoreboard(bytearray(old), names_old, _slots_of(old))
+    after = Scoreboard(fresh, names_new, _slots_of(fresh))
     if before.algorithm:
         after.order_algorithm(before.algorithm)
     for counter in COUNTERS:

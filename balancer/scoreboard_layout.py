@@ -76,9 +76,13 @@ def blank(names: Sequence[str], slots: int, boot: int) -> bytearray:
 def read_valid(path: Path) -> bytes | None:
     """The file's bytes if they are a scoreboard, whole and of this version."""
     try:
-        data = path.read_bytes()
+        return valid(path.read_bytes())
     except OSError:
         return None
+
+
+def valid(data: bytes) -> bytes | None:
+    """The bytes if they are a scoreboard, whole and of this version."""
     if len(data) < HEADER * 8:
         return None
     magic, version, nodes, slots, check = struct.unpack_from("5q", data)

@@ -7,6 +7,7 @@ client connection ourselves and speak HTTP on it (connection.py); no WSGI and no
 import errno
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -20,6 +21,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from balancer.connection import ClientConnection
 from balancer.datapath import DataPath, open_scoreboard
+from balancer.scoreboard import Scoreboard
 from balancer.stream import Stream, TimedOut
 from balancer.tls import TlsStream
 from cluster import paths
@@ -54,6 +56,7 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
     """gevent worker that balances instead of serving an application."""
 
     path: DataPath
+    _told = False
 
     def run(self) -> None:
         fleet, balancer = this_balancer()
@@ -66,6 +69,7 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         servers = [self._listen(s) for s in self.sockets]
         while self.alive:
             self.notify()
+            self._follow(board)
             for _ in range(4):  # a stop is seen at once, not after the second that gunicorn's own worker sleeps
                 if self.alive:
                     gevent.sleep(0.25)
@@ -76,6 +80,13 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.tmp.notify()
         if self.ppid != os.getppid():
             self.alive = False
+
+    def _follow(self, board: Scoreboard) -> None:
+        """When another scoreboard was made, for another fleet, have the master replace us all, the new ones first."""
+        if not board.is_current() and not self._told and board.slot == board.live[0]:
+            self._told = True
+            self.log.warning("the scoreboard was made anew: asking for new workers")
+            os.kill(self.ppid, signal.SIGHUP)
 
     def _listen(self, listener: Any) -> StreamServer:
         listener.setblocking(1)

@@ -62,12 +62,15 @@ def control_kill(stage: "Stage") -> None:
 
 
 def _board(stage: "Stage", act: Callable[[Path], None]) -> None:
-    """Do it to the scoreboard's file; afterwards an order must still reach every worker."""
+    """Do it to every file of the scoreboard; afterwards a new worker and an order must still find the others."""
     stage.control("/nodes/l3", "PATCH", admin="draining")
     stage.wait(0.3)
     stage.breaks()
-    act(stage.folder / "state" / "b1.scoreboard")
-    stage.wait(4)
+    for file in (stage.folder / "state").glob("b1.scoreboard*"):
+        act(file)
+    stage.wait(2)
+    stage.reload()
+    stage.wait(2)
     stage.control("/nodes/l1", "PATCH", admin="draining")
     stage.wait(0.3)
     stage.is_whole()
@@ -83,17 +86,17 @@ def disobeyed(records: list[Record], stage: "Stage") -> dict[str, float]:
 
 
 def board_deleted(stage: "Stage") -> None:
-    """The scoreboard's file is deleted."""
+    """The scoreboard's files are deleted; then a reload brings new workers."""
     _board(stage, Path.unlink)
 
 
 def board_truncated(stage: "Stage") -> None:
-    """The scoreboard's file is cut to nothing while it is in use."""
+    """The scoreboard's files are cut to nothing while they are in use; then a reload."""
     _board(stage, lambda board: os.truncate(board, 0))
 
 
 def board_corrupt(stage: "Stage") -> None:
-    """Every byte of the scoreboard's file is overwritten while it is in use."""
+    """Every byte of the scoreboard's files is overwritten while they are in use; then a reload."""
 
     def overwrite(board: Path) -> None:
         with board.open("r+b") as file:

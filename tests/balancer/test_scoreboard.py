@@ -1,5 +1,6 @@
 """The scoreboard file: shared, rebuilt when it cannot be read, its counts carried on when the fleet changes."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from balancer.scoreboard_layout import (
     S_IN_FLIGHT,
     S_REQUESTS,
     blank,
+    names_of,
     size,
 )
 from cluster.states import Admin, Health, State
@@ -55,6 +57,40 @@ def busy(file: Path, names: tuple[str, ...] = NAMES, slots: int = 4) -> Scoreboa
     return board
 
 
+def gone(board: Scoreboard) -> None:
+    """As when the only process that held it has ended."""
+    board.save()
+    os.close(board._fd)
+
+
+def test_the_memory_outlives_whatever_becomes_of_its_files(file: Path) -> None:
+    mine = busy(file)
+    for damage in (
+        lambda f: f.unlink(),
+        lambda f: f.write_bytes(b""),
+        lambda f: f.write_bytes(b"1 x 3\n\xff 2\n9 9 9\n"),
+    ):
+        damage(file)
+        damage(file.with_name("b1.scoreboard.holders"))
+        assert mine.is_current(), "it is announced again"
+        other = Scoreboard.open(file, NAMES, 4)
+        assert other.nodes[0].count(N_ATTEMPTS) == 3
+        other.nodes[2].order(weight=7)
+        assert mine.nodes[2].weight == 7
+        mine.save()
+    with pytest.raises(PermissionError):
+        os.truncate(f"/proc/self/fd/{mine._fd}", 0)
+
+
+def test_a_saved_copy_is_gone_on_with_when_nobody_lives(file: Path) -> None:
+    gone(busy(file))
+    board = Scoreboard.open(file, NAMES, 4)
+    assert board.nodes[0].count(N_ATTEMPTS) == 3
+    assert (board.nodes[1].admin, board.nodes[1].weight) == (Admin.DRAINING, 9)
+    board.claim()
+    assert board.nodes[0].in_flight == 0, "nobody is left to end what was in flight"
+
+
 def test_counts_and_orders_are_seen_by_whoever_opens_it(file: Path) -> None:
     mine = busy(file)
     other = Scoreboard.open(file, NAMES, 4)
@@ -66,7 +102,7 @@ def test_counts_and_orders_are_seen_by_whoever_opens_it(file: Path) -> None:
     assert (other.nodes[1].admin, other.nodes[1].weight) == (Admin.DRAINING, 9)
     assert other.nodes[1].state(0.0) is State.DRAINING
     assert other.algorithm == "least_connections"
-    assert other.is_current(file)
+    assert other.is_current()
     other.nodes[2].order(health=Health.DOWN)
     assert mine.nodes[2].health is Health.DOWN
     assert file.stat().st_mode & 0o777 == 0o600
@@ -121,7 +157,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
 def test_a_file_that_is_not_a_scoreboard_is_made_anew(file: Path, damage) -> None:  # type: ignore[no-untyped-def]
-    busy(file)
+    gone(busy(file))
     file.write_bytes(damage(bytearray(file.read_bytes())))
     board = Scoreboard.open(file, NAMES, 4)
     assert file.stat().st_size == size(3, 4)
@@ -156,10 +192,12 @@ def test_a_folder_in_its_place_is_an_error_that_names_it(file: Path) -> None:
 def test_an_old_mapping_knows_that_it_is_old(file: Path) -> None:
     old = busy(file)
     Scoreboard.open(file, (*NAMES, "l4"), 4)
-    assert not old.is_current(file)
+    assert not old.is_current()
     old.nodes[0].end()  # still its own memory: a worker that has not stopped yet does no harm
+    old.save()
+    assert names_of(file.read_bytes()) == (*NAMES, "l4"), "nor does it save what is of the past"
     file.unlink()
-    assert not old.is_current(file)
+    assert not old.is_current()
 
 
 @pytest.mark.parametrize(
