@@ -55,16 +55,12 @@ class NodeRecord:
         self._all = tuple(
             board.slot_at(s) + SLOT_HEAD + index * NODE for s in range(board.slots)
         )  # where each slot's record of this node begins
+        self.own = self._all[0]  # where my worker's record begins, in words: `q[own + N_...]`
         self.refresh()
 
     def refresh(self) -> None:
         """Follow a change of live workers."""
         self._live = tuple(self._all[s] for s in self._board.live)
-
-    @property
-    def own(self) -> int:
-        """Where my worker's record begins, in words: `q[own + N_...]`."""
-        return self._all[self._board.slot]
 
     @property
     def in_flight(self) -> int:
@@ -152,17 +148,17 @@ class NodeRecord:
 
     def start(self) -> None:
         """One more in flight. Nothing may yield between the pick and this."""
-        q, at = self._q, self._all[self._board.slot]
+        q, at = self._q, self.own
         q[at] += 1
         q[at + N_ATTEMPTS] += 1
 
     def end(self) -> None:
         """One less in flight, however it ended."""
-        self._q[self._all[self._board.slot]] -= 1
+        self._q[self.own] -= 1
 
     def answered(self, latency_ms: float, bucket: int, unqueued: bool, now: float) -> None:
         """A whole answer came. `unqueued`: it met a free slot, so its latency is a sample of pure service time."""
-        q, d, at = self._q, self._d, self._all[self._board.slot]
+        q, d, at = self._q, self._d, self.own
         q[at + NODE_HEAD + bucket] += 1
         q[at + N_FAILURES] = 0
         self._average(at + N_LATENCY_MS, latency_ms)
@@ -177,7 +173,7 @@ class NodeRecord:
 
     def reported(self, report: NodeReport, now: float) -> None:
         """A report that an answer brought."""
-        d, at = self._d, self._all[self._board.slot]
+        d, at = self._d, self.own
         d[at + N_RIF], d[at + N_SLOTS], d[at + N_SERVICE_MS] = report["rif"], report["slots"], report["service_ms"]
         d[at + N_REPORT_AT] = now
         self._q[at + N_SENT_AT_REPORT] = self.count(N_ATTEMPTS)

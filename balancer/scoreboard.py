@@ -58,13 +58,16 @@ class Scoreboard:
         self.d = view.cast("d")
         self.names = tuple(names)
         self.slots = slots
-        self.slot = 0  # mine, after claim()
         self._fd = fd
         self._path: Path | None = None  # of the saved copy
         self._bytes = view
         self._slot_words = SLOT_HEAD + len(names) * NODE + BUCKETS
         self.live: tuple[int, ...] = tuple(range(slots))
+        self.slot = 0  # mine, after claim()
+        self.own = 0  # where it begins, in words: `q[own + S_...]`
+        self.own_histogram = 0  # where my histogram of whole requests begins, in words
         self.nodes = [NodeRecord(self, i, name) for i, name in enumerate(names)]
+        self.use_slot(0)
         self.refresh_live()
 
     # -- making and opening ------------------------------------------------------------------------------------------
@@ -145,7 +148,7 @@ class Scoreboard:
         self.reap()
         for slot in range(self.slots):
             if self._lock(slot):
-                self.slot = slot
+                self.use_slot(slot)
                 self.q[self.slot_at(slot) + S_PID] = os.getpid()
                 self._clear_gauges(slot)
                 self.refresh_live()
@@ -177,6 +180,14 @@ class Scoreboard:
     def slot_at(self, slot: int) -> int:
         """Where a slot begins, in words."""
         return HEADER + len(self.names) * ORDER + slot * self._slot_words
+
+    def use_slot(self, slot: int) -> None:
+        """Write to this slot from now on; `claim` finds a free one."""
+        self.slot = slot
+        self.own = self.slot_at(slot)
+        self.own_histogram = self.own + self._slot_words - BUCKETS
+        for node in self.nodes:
+            node.own = node.own_words()[slot]
 
     def _clear_gauges(self, slot: int) -> None:
         at = self.slot_at(slot)
@@ -232,16 +243,6 @@ class Scoreboard:
     def worker(self, slot: int, counter: int) -> int:
         """A counter of one slot."""
         return self.q[self.slot_at(slot) + counter]
-
-    @property
-    def own(self) -> int:
-        """Where my slot begins, in words: `q[own + S_...]`."""
-        return self.slot_at(self.slot)
-
-    @property
-    def own_histogram(self) -> int:
-        """Where my histogram of whole requests begins, in words."""
-        return self.slot_at(self.slot) + self._slot_words - BUCKETS
 
     def histogram(self) -> list[int]:
         """Whole requests over all slots."""

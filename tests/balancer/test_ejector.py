@@ -114,9 +114,9 @@ def test_a_pardon_ends_it_and_the_next_failures_count_anew() -> None:
 
 def test_one_worker_ejects_for_all() -> None:
     board = Scoreboard.in_memory(("a", "b"), slots=2)
-    board.slot = 1
+    board.use_slot(1)
     assert fail(Ejector(board, SETTINGS), board, "a", NOW)
-    board.slot = 0
+    board.use_slot(0)
     assert board.nodes[0].state(NOW) is State.EJECTED
 
 

@@ -127,13 +127,13 @@ def test_the_sequence_counts_all_workers_picks() -> None:
     board = Scoreboard.in_memory(("a", "b", "c"), slots=3)
     pickers = []
     for slot in range(3):
-        board.slot = slot
+        board.use_slot(slot)
         picker = Picker(board, "round_robin", 0.0, Random(slot))
         picker.refresh(NOW)
         pickers.append(picker)
     names = []
     for n in range(30):  # whichever worker takes the next request, the nodes come in turn
-        board.slot = (n * 7) % 3
+        board.use_slot((n * 7) % 3)
         picker = pickers[board.slot]
         names.append(picker.pick(SeenRequest(sequence=picker.sequence()), (), NOW).name)
     assert "".join(names) == "abc" * 10

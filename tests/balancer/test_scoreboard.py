@@ -276,7 +276,7 @@ def test_slow_start_grows_from_a_tenth_to_the_whole() -> None:
 def test_histograms_of_all_workers_add_up() -> None:
     board = Scoreboard.in_memory(("a", "b"), slots=3)
     for slot in range(3):
-        board.slot = slot
+        board.use_slot(slot)
         board.nodes[1].answered(1.0, 7, True, 1.0)
         board.q[board.own_histogram + 9] += slot
     assert board.nodes[1].histogram()[7] == 3
@@ -287,7 +287,7 @@ def test_histograms_of_all_workers_add_up() -> None:
 
 def test_a_worker_writes_only_its_own_slot() -> None:
     board = Scoreboard.in_memory(NAMES, slots=3)
-    board.slot = 1
+    board.use_slot(1)
     before = bytes(board._bytes)
     node = board.nodes[2]
     node.start()
