@@ -53,11 +53,6 @@ class Here:
         """The generated supervisord.conf."""
         return self.state / "supervisord.conf"
 
-    @property
-    def pid_file(self) -> Path:
-        """supervisord's pid file."""
-        return self.state / "supervisord.pid"
-
     def processes(self) -> list[Process] | None:
         """What Supervisor says; None when there is no Supervisor."""
         try:

@@ -94,6 +94,17 @@ def supervised(state: Path) -> list[int]:
     return found
 
 
+def supervisord_of(conf: Path) -> int | None:
+    """The supervisord that runs with this configuration file, also when its socket and pid file are lost."""
+    wanted = ["supervisor.supervisord", "-c", str(conf)]
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
+            if words[-4:-1] == wanted and not _zombie(pid):
+                return pid
+    return None
+
+
 def alive(pid: int) -> bool:
     """Whether a process exists and is not a zombie."""
     return (PROC / str(pid)).exists() and not _zombie(pid)

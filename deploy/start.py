@@ -15,7 +15,7 @@ from cluster.programs import LOOPBACK, Program, Role, bind_address
 from deploy import browser, health, procfs, render, summary
 from deploy.fleet_here import Here, Started, digest, read_fleet
 from deploy.processes import Process, Supervisor, SupervisorGone
-from deploy.stop import clear_leftovers, hung_supervisor, stop
+from deploy.stop import clear_leftovers, stop
 
 ANSWER_WITHIN_S = 60.0
 """Longest wait for all parts; a small computer under load needs most of it."""
@@ -34,7 +34,7 @@ def start(config: Path, lan: bool, open_browser: bool) -> int:
     with here.alone():
         if here.processes() is not None:
             return _runs_already(here, config, fleet, programs, lan)
-        hung = hung_supervisor(here)
+        hung = procfs.supervisord_of(here.conf)
         if hung:  # its programs may serve on: ending them is the person's decision
             raise StartError(
                 f"supervisord (pid {hung}) runs already, but does not answer. scripts/linux/stop_all.sh ends it and its"

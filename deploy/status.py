@@ -13,7 +13,6 @@ from cluster.programs import Program
 from deploy import health, procfs
 from deploy.fleet_here import Here, read_fleet
 from deploy.processes import Process, SupervisorGone
-from deploy.stop import hung_supervisor
 
 
 class ProgramStatus(TypedDict):
@@ -79,7 +78,7 @@ def look(here: Here, config: Path) -> Status:
     rows = [_row(p, seen.get(p.name), answer) for p, answer in zip(programs, answers, strict=True)]
     changed = bool(started and processes is not None and started.config_changed)
     if processes is None:
-        left, hung = procfs.supervised(here.state), hung_supervisor(here)
+        left, hung = procfs.supervised(here.state), procfs.supervisord_of(here.conf)
         problems.append("not running: scripts/linux/start_all.sh starts it")
         if hung:
             problems[-1] = (

@@ -47,7 +47,7 @@ def clear_leftovers(here: Here) -> list[int]:
 
 
 def _without_supervisor(here: Here) -> int:
-    hung = hung_supervisor(here)
+    hung = procfs.supervisord_of(here.conf)
     if hung:
         _end([hung], "supervisord does not answer")
     found = procfs.supervised(here.state)
@@ -58,15 +58,6 @@ def _without_supervisor(here: Here) -> int:
     elif not left:
         print(f"Stopped: {len(found) + bool(hung)} processes are gone", file=sys.stderr)
     return 1 if left else 0
-
-
-def hung_supervisor(here: Here) -> int | None:
-    """supervisord that runs but does not answer, by its pid file, if that pid is still it."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int(here.pid_file.read_text())
-        if procfs.alive(pid) and str(here.conf) in procfs.command_line(pid, width=4096):
-            return pid
-    return None
 
 
 def _stop_in_order(supervisor: Supervisor, processes: list[Process]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -175,6 +176,11 @@ def test_a_supervisord_that_hangs_is_not_taken_for_a_dead_one(fleet: FleetProces
     done = fleet.start()
     assert (done.returncode, "stop_all.sh ends it" in done.stderr) == (1, True), done.stderr
     assert fleet.running() == running  # what serves is left alone
+    os.kill(supervisord, signal.SIGCONT)
+    until(lambda: fleet.status()["well"])
+    shutil.rmtree(fleet.state)  # its socket and pid file are lost, it is not
+    assert f"supervisord (pid {supervisord}) does not answer" in fleet.status()["problems"][0]
+    assert fleet.start().returncode == 1
     assert fleet.run("stop_all.sh").returncode == 0
     assert fleet.running() == []
 
