@@ -112,6 +112,11 @@ def make_app(monitor: Monitor, token: str, release: str) -> Flask:
     def bad_order(error: BadOrder) -> tuple[Response, int]:
         return jsonify(error=str(error), **error.more), error.status
 
+    @app.errorhandler(OSError)
+    def not_kept(error: OSError) -> tuple[Response, int]:
+        text = f"the order cannot be kept ({error.strerror}: {error.filename}), so nothing was changed"
+        return jsonify(error=text), 507  # Insufficient Storage, RFC 4918 section 11.5
+
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> tuple[Response, int]:
         return jsonify(error=f"{error.name}: {error.description}"), error.code or 500

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from balancer.histogram import middle_ms
 from balancer.monitor import Monitor
+from balancer.scoreboard_layout import S_DROPPED_LINES
 from balancer.snapshot import snapshot
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -29,6 +30,8 @@ class _Collector:
             ("bytes_out", "Bytes sent to clients."),
         ):
             yield CounterMetricFamily(f"fairlead_{name}", text, value=shot["totals"][name])  # type: ignore[literal-required]
+        dropped = self._monitor.board.total(S_DROPPED_LINES)
+        yield CounterMetricFamily("fairlead_dropped_log_lines", "Lines that found no room on the disk.", value=dropped)
         yield GaugeMetricFamily("fairlead_in_flight", "Requests being served.", value=shot["totals"]["in_flight"])
         yield GaugeMetricFamily("fairlead_connections", "Client connections.", value=shot["totals"]["connections"])
         algorithm = GaugeMetricFamily("fairlead_algorithm", "1 for the algorithm in force.", labels=["algorithm"])

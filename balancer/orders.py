@@ -55,23 +55,27 @@ class Orders:
         return orders
 
     def set_algorithm(self, key: str) -> None:
-        """Remember and write."""
-        self.algorithm = key
-        self._write()
+        """Write and remember. OSError: it cannot be kept, and all is as it was."""
+        self._write(key, self.nodes)
 
     def set_node(self, name: str, admin: Admin | None, weight: int | None) -> None:
-        """Remember and write."""
-        orders = self.nodes.setdefault(name, NodeOrders())
+        """Write and remember. OSError: it cannot be kept, and all is as it was."""
+        orders = NodeOrders(**self.nodes.get(name, {}))
         if admin is not None:
             orders["admin"] = admin.word
         if weight is not None:
             orders["weight"] = weight
-        self._write()
+        self._write(self.algorithm, {**self.nodes, name: orders})
 
-    def _write(self) -> None:
+    def _write(self, algorithm: str | None, nodes: dict[str, NodeOrders]) -> None:
         fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        with fresh.open("w") as file:
-            json.dump({"algorithm": self.algorithm, "nodes": self.nodes}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        try:
+            with fresh.open("w") as file:
+                json.dump({"algorithm": algorithm, "nodes": nodes}, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
+        self.algorithm, self.nodes = algorithm, nodes

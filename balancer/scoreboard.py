@@ -99,12 +99,17 @@ class Scoreboard:
                 if old is not None and not fits:
                     _carry_over(old, fresh)
                 fd = shared_memory.make(fresh)
-            shared_memory.announce(_holders(path), fd)
+            try:
+                shared_memory.announce(_holders(path), fd)
+            except OSError:  # a full disk
+                if not joined:
+                    raise  # others would not find this memory; who joined is announced later, by is_current
             board = cls(mmap.mmap(fd, 0), names, slots, fd)
             board._path = path
             board._forget_other_boot()
             if not joined:
-                board._write()
+                with contextlib.suppress(OSError):
+                    board._write()
             return board
 
     def save(self) -> None:

@@ -15,9 +15,9 @@ def read_token(path: Path | None = None) -> str:
     if not path.exists():
         fresh = path.with_name(f"{path.name}.{os.getpid()}")
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write(secrets.token_urlsafe(24) + "\n")
         try:
+            with os.fdopen(fd, "w") as file:
+                file.write(secrets.token_urlsafe(24) + "\n")
             os.link(fresh, path)  # fails if the other was first: then its token counts
         except FileExistsError:
             pass

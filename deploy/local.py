@@ -4,6 +4,7 @@ Exit codes: 0 done · 1 a program did not start or stop · 2 usage or config.jso
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def main(argv: list[str] | None = None) -> int:
     except FairleadError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # `status.sh | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # a full disk, a folder of somebody else
+        print(f"{error.filename or paths.state_dir()}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Interrupted. scripts/linux/status.sh says what runs", file=sys.stderr)
         return 130

@@ -116,5 +116,11 @@ def test_whoever_reads_while_it_is_written_reads_the_old_file_to_its_end(file: P
 
 
 def test_an_order_that_cannot_be_written_is_not_taken_for_given(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
-        Orders(tmp_path / "missing" / "b1.orders.json").set_algorithm("dynamic")
+    orders = Orders(tmp_path / "missing" / "b1.orders.json")
+    for give in (
+        lambda: orders.set_algorithm("dynamic"),
+        lambda: orders.set_node("l1", Admin.DRAINING, None),
+    ):
+        with pytest.raises(OSError, match="No such file"):
+            give()
+    assert (orders.algorithm, orders.nodes) == (None, {})

@@ -166,3 +166,18 @@ def test_reaping_takes_no_time_to_speak_of(file: Path, start: Callable[..., Work
     begun = time.monotonic()
     assert board.reap() == 1
     assert time.monotonic() - begun < 0.05
+
+
+def test_a_full_disk_keeps_no_worker_from_joining(
+    file: Path, start: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start().said() == "0"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("balancer.scoreboard.shared_memory.announce", full)
+    board = Scoreboard.open(file, NAMES, SLOTS)
+    assert (board.claim(), board.total(S_REQUESTS)) == (1, 10)
+    with pytest.raises(OSError, match="No space"):  # nobody would find this one
+        Scoreboard.open(file.with_name("other"), NAMES, SLOTS)

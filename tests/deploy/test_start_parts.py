@@ -4,6 +4,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import webbrowser
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cluster import paths
 from cluster.config import Fleet
 from cluster.errors import ConfigError, StartError
 from cluster.load import parse
@@ -280,3 +283,22 @@ def test_usage_errors_end_with_2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert caught.value.code == 2
     monkeypatch.setenv("FAIRLEAD_STATE", str(tmp_path / "run"))
     assert local.main(["start", "--config", str(tmp_path / "none.json")]) == 2
+
+
+def test_a_full_disk_or_a_closed_pipe_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FAIRLEAD_STATE", str(tmp_path / "run"))
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device", str(tmp_path / "run" / "token"))
+
+    monkeypatch.setattr("deploy.start.start", full)
+    assert local.main(["start"]) == 1
+    assert capsys.readouterr().err == f"{tmp_path}/run/token: No space left on device\n"
+    command = [sys.executable, "-m", "deploy.local", "status", "--json"]
+    with subprocess.Popen(command, cwd=paths.PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as status:
+        assert status.stdout is not None
+        status.stdout.close()
+        assert status.stderr is not None
+        assert status.stderr.read() == b""
