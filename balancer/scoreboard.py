@@ -12,6 +12,7 @@ Times are CLOCK_MONOTONIC seconds, which all processes of a host share; after a 
 """
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -108,8 +109,11 @@ class Scoreboard:
             board._path = path
             board._forget_other_boot()
             if not joined:
-                with contextlib.suppress(OSError):
+                try:
                     board._write()
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
             return board
 
     def save(self) -> None:
