@@ -114,7 +114,7 @@ def make_app(monitor: Monitor, token: str, release: str) -> Flask:
 
     @app.errorhandler(OSError)
     def not_kept(error: OSError) -> tuple[Response, int]:
-        text = f"the order cannot be kept ({error.strerror}: {error.filename}), so nothing was changed"
+        text = f"the order cannot be kept in {paths.state_dir()} ({error.strerror}), so nothing was changed"
         return jsonify(error=text), 507  # Insufficient Storage, RFC 4918 section 11.5
 
     @app.errorhandler(HTTPException)
