@@ -33,7 +33,7 @@ def token_file() -> Path:
 
 
 def scoreboard_file(balancer: str) -> Path:
-    """The scoreboard that a balancer's workers and its control process share."""
+    """The saved copy of the scoreboard that a balancer's workers and its control process share."""
     return state_dir() / f"{balancer}.scoreboard"
 
 

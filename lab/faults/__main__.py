@@ -41,19 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGHUP, _stop)
     rows: list[Row] = []
-    begun = time.monotonic()
+    begun, not_started = time.monotonic(), False
     try:
         _say(facts(options.balancer))
         with tempfile.TemporaryDirectory(prefix="fairlead-faults-") as folder:
-            for key in options.fault:
-                for balancer in options.balancer:
-                    if balancer in FAULTS[key].balancers:
-                        rows.append(play(FAULTS[key], balancer, Path(folder) / f"{key}-{balancer}"))
-                        _say(f"{time.monotonic() - begun:4.0f} s  {key}, {balancer}: "
-                             + ("; ".join(rows[-1]["missed"]) or "kept"))  # fmt: skip
-    except StartError as error:
-        print(f"lab.faults: {error}", file=sys.stderr)
-        return 1
+            for fault in (FAULTS[key] for key in options.fault):
+                for balancer in (key for key in options.balancer if key in fault.balancers):
+                    try:
+                        rows.append(play(fault, balancer, Path(folder) / f"{fault.key}-{balancer}"))
+                        said = "; ".join(rows[-1]["missed"]) or "kept"
+                    except StartError as error:
+                        not_started, said = True, f"left out: {error}"
+                    _say(f"{time.monotonic() - begun:4.0f} s  {fault.key}, {balancer}: {said}")
     except KeyboardInterrupt:
         print("lab.faults: stopped; everything that it started is ended", file=sys.stderr)
         return 130
@@ -63,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(markdown(rows))
     else:
         show(rows, console)
-    return 1 if any(row["missed"] for row in rows if row["balancer"] == "fairlead") else 0
+    return int(not_started or any(row["missed"] for row in rows if row["balancer"] == "fairlead"))
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:

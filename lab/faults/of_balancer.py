@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 AFTER_S = 2.5
 SMALL_DISK = "8m"
-FEW_FILES = 128
+FEW_FILES = 256
 
 
 def worker_kill(stage: "Stage") -> None:
@@ -134,15 +134,15 @@ def _bytes_of(folder: Path) -> int:
 
 
 def with_few_files(command: Command, logs: Path) -> Command:
-    """It may have 128 descriptors at once."""
+    """Each of its processes may have 256 descriptors at once."""
     return replace(command, argv=["prlimit", f"--nofile={FEW_FILES}:{FEW_FILES}", *command.argv])
 
 
 def files_exhausted(stage: "Stage") -> None:
-    """Every worker may have 128 descriptors; 400 clients connect and stay, without a word, for four seconds."""
+    """Every process may have 256 descriptors; 800 clients connect and stay, without a word, for four seconds."""
     stage.breaks()
     with ExitStack() as held:
-        for _ in range(400):
+        for _ in range(800):
             sock = held.enter_context(socket.socket())
             sock.setblocking(False)
             sock.connect_ex(("127.0.0.1", stage.port))

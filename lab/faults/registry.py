@@ -135,7 +135,7 @@ FAULTS = {
             "board-truncated", of_balancer.board_truncated,
             (*NONE_FAILS, at_most("to_drained", 0, "requests to drained nodes")),
             "nothing fails, no SIGBUS, orders hold and reach every worker",
-            balancers=OURS, measure=of_balancer.disobeyed, quick=True,
+            balancers=OURS, measure=of_balancer.disobeyed,
         ),
         Fault(
             "board-corrupt", of_balancer.board_corrupt,
@@ -157,12 +157,12 @@ FAULTS = {
         Fault(
             "big-download", of_clients.big_download,
             (*NONE_FAILS, at_most("missing_mib", 0, "MiB missing"), at_most("grew_mb", 6.0, "memory growth, MB")),
-            "256 KiB a stalled stream, 1 MB for the long one",
+            "256 KiB a stalled stream, next to nothing for the long one",
         ),
         Fault(
             "big-upload", of_clients.big_upload,
-            (*NONE_FAILS, at_most("missing_mib", 0, "MiB missing"), at_most("grew_mb", 1.0, "memory growth, MB")),
-            "1 MB",
+            (*NONE_FAILS, at_most("missing_mib", 0, "MiB missing"), at_most("grew_mb", 4.0, "memory growth, MB")),
+            "it passes through: a few MB at most",
         ),
         Fault(
             "client-aborts", of_clients.aborts,
