@@ -125,7 +125,10 @@ def make_app(monitor: Monitor, token: str, release: str) -> Flask:
 
 
 def _body(known: set[str]) -> dict[str, Any]:
-    body = request.get_json(force=True, silent=True)
+    try:
+        body = request.get_json(force=True, silent=True)
+    except RecursionError:  # brackets in brackets in brackets
+        body = None
     if not isinstance(body, dict):
         raise BadOrder("the body must be a JSON object")
     unknown = set(body) - known

@@ -135,7 +135,11 @@ def create_app(backend: Backend) -> Flask:
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
         if request.method == "POST":
-            fault = backend.faults.add(request.get_json(force=True, silent=True))
+            try:
+                order = request.get_json(force=True, silent=True)
+            except RecursionError:  # brackets in brackets in brackets
+                order = None
+            fault = backend.faults.add(order)
             log.info("fault %s added: %s", fault.id, fault)
             return json_response(fault.view(backend.clock()), 201)
         if request.method == "DELETE":

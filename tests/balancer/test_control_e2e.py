@@ -140,6 +140,7 @@ def test_without_the_token_nothing_is_told_or_done(
         ("POST", "/algorithm", [], 400, "object"),
         ("POST", "/algorithm", b"", 400, "object"),
         ("POST", "/algorithm", b"{", 400, "object"),
+        ("POST", "/algorithm", b"[" * 9000, 400, "object"),
         ("POST", "/algorithm", b"\xff\xfe", 400, "object"),
         ("POST", "/algorithm", {"algorithm": "weighted", "force": True}, 400, "force"),
         ("POST", "/algorithm", {"algorithm": "weighted", "who": ""}, 400, "who"),

@@ -142,6 +142,14 @@ def test_orders_that_make_no_sense_reach_no_balancer(client: FlaskClient, contro
     assert control.requests == []
 
 
+def test_brackets_without_end_are_no_body(client: FlaskClient, control: FakeControl) -> None:
+    deep = {"data": b"[" * 100_000, "content_type": "application/json"}
+    assert client.post("/actions/algorithm", **deep).status_code == 401  # type: ignore[arg-type]
+    signed_in(client)
+    assert client.post("/actions/algorithm", **deep).status_code == 400  # type: ignore[arg-type]
+    assert control.requests == []
+
+
 def test_who_only_looks_cannot_steer(client: FlaskClient, control: FakeControl) -> None:
     signed_in(client, access.view_token(TOKEN))
     assert client.get("/state").status_code == 200

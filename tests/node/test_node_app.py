@@ -321,7 +321,7 @@ def test_faults_are_added_listed_and_cleared(client: FlaskClient, token: dict[st
     assert counters(client)["errors"] == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'{"kind": "slow", "factor": 0}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"[" * 9000, b'{"kind": "slow", "factor": 0}'])
 def test_bad_orders_get_400(client: FlaskClient, token: dict[str, str], body: bytes) -> None:
     answer = client.post("/-/faults", headers=token, data=body)
     assert answer.status_code == 400
