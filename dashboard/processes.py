@@ -1,5 +1,6 @@
 """What Supervisor says of every process, pushed by each host's event listener."""
 
+import math
 from typing import Any, TypedDict
 
 from cluster import wire
@@ -83,5 +84,8 @@ def _has(item: Any, fields: dict[str, Any], where: str) -> None:
     if not isinstance(item, dict):
         raise BadReport(f"{where}: is not an object")
     for name, kind in fields.items():
-        if not isinstance(item.get(name), kind) or isinstance(item.get(name), bool):
+        value = item.get(name)
+        # Python's JSON knows NaN and Infinity, a browser's does not: one in here would blind every page.
+        odd = isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value))
+        if not isinstance(value, kind) or odd:
             raise BadReport(f"{where}.{name}: is missing or of the wrong type")

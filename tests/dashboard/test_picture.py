@@ -210,6 +210,8 @@ def test_the_process_of_a_node_is_in_its_row() -> None:
         (report(host="elsewhere"), "not in hosts"),
         (report(state="DANCING"), "processes[0].state"),
         (report(pid="7"), "processes[0].pid"),
+        (report(since=float("inf")), "processes[0].since"),
+        ({**report(), "at": float("nan")}, "report.at"),
         ({**report(), "events": [1]}, "events[0]: is not an object"),
     ],
 )
