@@ -2,8 +2,8 @@
 
 One process, the keeper, holds everything: a pid namespace in which all hosts' processes are, a network namespace with
 the switch, a mount namespace with the hosts' disks. So `down` is one signal, nothing of a LAN can be seen on the
-machine besides its processes, several LANs never meet, and a LAN whose maker dies in mid-work vanishes with it: until it
-is up, the keeper lives on the maker's pipe.
+machine besides its processes, several LANs never meet, and a LAN whose maker dies in mid-work vanishes with it: until
+it is up, the keeper lives on the maker's pipe.
 """
 
 import fcntl

@@ -1,7 +1,6 @@
 """A LAN comes up, its hosts are machines of their own, and nothing of it is left."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
