@@ -201,9 +201,12 @@ class Attempt:
 
     def _read_head(self) -> None:
         stream, parser = self.connection.stream, self.connection.parser
-        until = monotonic() + self.path.timeouts.first_byte_s
+        left_s = self.path.timeouts.first_byte_s
+        until = monotonic() + left_s
         while not parser.head_complete:
-            data = stream.recv_next(max(0.01, until - monotonic()))
+            if left_s <= 0:
+                raise TimedOut
+            data = stream.recv_next(left_s)
             if not data:
                 raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
             rest = parser.feed(data)
@@ -213,6 +216,7 @@ class Attempt:
                 parser.informational.clear()
             if rest and parser.status == 101:
                 parser.body.append(rest)
+            left_s = until - monotonic()
 
     def _relay(self) -> bool:
         """Send the answer on to the client as it comes. Returns whether the node's connection may be kept."""

@@ -82,7 +82,9 @@ class ClientConnection:
             try:
                 if parser.in_head:
                     head_until = head_until or monotonic() + timeouts.head_s
-                    limit_s = max(0.01, head_until - monotonic())
+                    limit_s = head_until - monotonic()
+                    if limit_s <= 0:
+                        raise TimedOut
                 else:
                     limit_s = timeouts.keep_alive_s
                 data = self.stream.recv_next(limit_s)

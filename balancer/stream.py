@@ -2,7 +2,7 @@
 
 Two things make this fast. The socket's own `recv` and `send` are tried first, and only when they would block does the
 greenlet wait for its event. And there is one timer for all waits of a worker instead of one each: `Waits` looks ten
-times a second for those whose limit has passed, so limits are kept to a tenth of a second.
+times a second for those whose limit has passed, so a wait ends at most two tenths of a second after its limit.
 """
 
 import _socket
@@ -41,61 +41,60 @@ class Purpose(Protocol):
 
 
 class Waits:
-    """All waits of a worker, and the one timer that ends them. Needs a running gevent hub."""
+    """All streams of a worker, and the one timer that ends their waits. Needs a running gevent hub."""
 
     def __init__(self) -> None:
-        self._hub = get_hub()
-        self._waiting: set[Stream] = set()
-        self._timer = self._hub.loop.timer(TICK_S, TICK_S)
+        self.now = monotonic()  # as of the last tick; precise enough for a wait's limit, and costs nothing
+        self.streams: set[Stream] = set()
+        self._timer = get_hub().loop.timer(TICK_S, TICK_S)
         self._timer.start(self._tick)
 
     def close(self) -> None:
         self._timer.stop()
         self._timer.close()
 
-    def begin(self, stream: "Stream", limit_s: float) -> None:
-        """The calling greenlet waits for this stream from now on."""
-        stream.greenlet = getcurrent()
-        stream.expires = monotonic() + limit_s
-        self._waiting.add(stream)
-
-    def end(self, stream: "Stream") -> None:
-        """It does not any more."""
-        self._waiting.discard(stream)
-        stream.greenlet = None
-
     def _tick(self) -> None:
-        now = monotonic()
-        for stream in [s for s in self._waiting if s.expires <= now or s.purpose is not None]:
-            if stream.greenlet is None:
-                continue  # it went on while we served the others
-            reason = TimedOut() if stream.expires <= now else stream.purpose and stream.purpose.reason_to_stop()
-            if reason is not None:
-                stream.greenlet.throw(reason)
+        self.now = monotonic()
+        now = self.now - TICK_S  # a wait may have begun that much after the tick it was counted from
+        for stream in list(self.streams):
+            if stream.reading is not None:
+                if stream.read_until <= now:
+                    stream.reading.throw(TimedOut())
+                elif stream.purpose is not None and (reason := stream.purpose.reason_to_stop()) is not None:
+                    stream.reading.throw(reason)
+            if stream.writing is not None:  # after the above, which may have ended this wait too
+                if stream.write_until <= now:
+                    stream.writing.throw(TimedOut())
+                elif stream.purpose is not None and (reason := stream.purpose.reason_to_stop()) is not None:
+                    stream.writing.throw(reason)
 
 
 class Stream:
-    """One connected socket. After `close` it must not be used."""
+    """One connected socket, read by one greenlet and written by one. After `close` it must not be used."""
 
     __slots__ = (
-        "_hub", "_raw_recv", "_raw_send", "_reader", "_reader_on", "_reading", "_waits", "_writer", "expires",
-        "greenlet", "purpose", "sock",
+        "_raw_recv", "_raw_send", "_reader", "_reader_on", "_switch", "_waits", "_writer", "purpose", "read_until",
+        "reading", "sock", "unasked", "write_until", "writing",
     )  # fmt: skip
 
     def __init__(self, sock: Any, waits: Waits) -> None:
         raw = getattr(sock, "_sock", sock)  # under gevent's socket lies the plain non-blocking one
+        hub = get_hub()
         self.sock = sock
         self._raw_recv = raw.recv
         self._raw_send = raw.send
-        self._waits = waits
-        self._hub = get_hub()
-        self._reader = self._hub.loop.io(raw.fileno(), _READ)
+        self._switch = hub.switch
+        self._reader = hub.loop.io(raw.fileno(), _READ)
         self._reader_on = False
-        self._reading: Any = None  # the greenlet to go on with when something can be read
         self._writer: Any = None
-        self.greenlet: Any = None
-        self.expires = 0.0
+        self.reading: Any = None  # the greenlet that waits until something can be read
+        self.read_until = 0.0
+        self.writing: Any = None  # the one that waits until something can be written
+        self.write_until = 0.0
+        self.unasked = False  # something came while nobody was reading
         self.purpose: Purpose | None = None
+        self._waits = waits
+        waits.streams.add(self)
 
     @classmethod
     def connect(cls, address: tuple[Any, ...], family: int, waits: Waits, limit_s: float) -> "Stream":
@@ -134,45 +133,55 @@ class Stream:
     def recv_next(self, limit_s: float) -> bytes:
         """`recv` for when nothing can have come yet: waits first, which saves the attempt that must fail."""
         self.wait_readable(limit_s)
-        return self.recv(limit_s)
+        try:
+            data: bytes = self._raw_recv(CHUNK)
+            return data
+        except (BlockingIOError, InterruptedError):
+            return self.recv(limit_s)
 
     def wait_readable(self, limit_s: float) -> None:
-        self._arm(getcurrent())
-        self._waits.begin(self, limit_s)
+        self.reading = getcurrent()
+        self.read_until = self._waits.now + limit_s
+        if not self._reader_on:
+            self._watch()
         try:
-            self._hub.switch()
+            self._switch()
         finally:
-            self._waits.end(self)
-            self._reading = None
+            self.reading = None
 
     def either(self, other: "Stream", limit_s: float) -> "Stream":
         """Wait until this stream or the other can be read; returns which."""
-        greenlet = getcurrent()
-        self._arm(greenlet)
-        other._arm(greenlet)
-        self._waits.begin(self, limit_s)
+        self.reading = other.reading = getcurrent()
+        self.read_until = other.read_until = self._waits.now + limit_s
+        for stream in (self, other):
+            if not stream._reader_on:
+                stream._watch()
         try:
-            ready: Stream = self._hub.switch()
+            ready: Stream = self._switch()
             return ready
         finally:
-            self._waits.end(self)
-            self._reading = other._reading = None
+            self.reading = other.reading = None
 
-    def _arm(self, greenlet: Any) -> None:
-        """Let the greenlet go on when something can be read.
-
-        The event stays on between waits, because switching it costs a system call each time. It is switched off when
-        it fires while nobody reads: bytes are waiting then, and it would fire for ever.
-        """
-        self._reading = greenlet
+    def watch(self) -> None:
+        """Note in `unasked` when something comes while nobody reads."""
         if not self._reader_on:
-            self._reader_on = True
-            self._reader.start(self._can_be_read)
+            self._watch()
+
+    def _watch(self) -> None:
+        """Have `_can_be_read` called when something can be read.
+
+        This stays on between waits, because switching it costs a system call each time. It is switched off when it
+        fires while nobody reads: bytes are waiting then, and it would fire for ever.
+        """
+        self.unasked = False
+        self._reader_on = True
+        self._reader.start(self._can_be_read)
 
     def _can_be_read(self) -> None:
-        if self._reading is not None:
-            self._reading.switch(self)
+        if self.reading is not None:
+            self.reading.switch(self)
         else:
+            self.unasked = True
             self._reader_on = False
             self._reader.stop()
 
@@ -194,13 +203,14 @@ class Stream:
 
     def wait_writable(self, limit_s: float) -> None:
         if self._writer is None:
-            self._writer = self._hub.loop.io(self.sock.fileno(), _WRITE)
-        self._writer.start(getcurrent().switch)
-        self._waits.begin(self, limit_s)
+            self._writer = get_hub().loop.io(self.sock.fileno(), _WRITE)
+        self.writing = greenlet = getcurrent()
+        self.write_until = self._waits.now + limit_s
+        self._writer.start(greenlet.switch)
         try:
-            self._hub.switch()
+            self._switch()
         finally:
-            self._waits.end(self)
+            self.writing = None
             self._writer.stop()
 
     def readable(self) -> bool:
@@ -222,13 +232,13 @@ class Stream:
             return error
 
     def interrupt(self) -> None:
-        """End the wait of whoever uses this stream, if there is one."""
-        if self.greenlet is not None:
-            self._hub.loop.run_callback(self._throw)
+        """End the wait of whoever reads from this stream, if somebody does."""
+        if self.reading is not None:
+            get_hub().loop.run_callback(self._interrupt)
 
-    def _throw(self) -> None:
-        if self.greenlet is not None:
-            self.greenlet.throw(Interrupted())
+    def _interrupt(self) -> None:
+        if self.reading is not None:
+            self.reading.throw(Interrupted())
 
     def end_sending(self) -> None:
         """Half-close: the other side reads the end, we may still read."""
@@ -243,6 +253,7 @@ class Stream:
         """Free the socket and its events. Safe to call twice."""
         if self.sock is None:
             return
+        self._waits.streams.discard(self)
         self._reader.close()
         if self._writer is not None:
             self._writer.close()

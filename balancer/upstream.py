@@ -55,8 +55,8 @@ class NodePool:
         oldest = monotonic() - self._timeouts.node_keep_alive_s
         while self._idle:
             connection = self._idle.pop()
-            # What can be read now nobody asked for: its end, or an answer that the next client must not get.
-            if connection.idle_since > oldest and not connection.stream.readable():
+            # What came unasked is its end, or an answer that the next client must not get.
+            if connection.idle_since > oldest and not connection.stream.unasked:
                 return connection
             connection.close()
         return None
@@ -80,6 +80,7 @@ class NodePool:
         if len(self._idle) >= self._limits.idle_node_connections:
             connection.close()
             return
+        connection.stream.watch()
         connection.idle_since = monotonic()
         self._idle.append(connection)
 
