@@ -8,11 +8,12 @@ Nothing is held whole: a body goes on as it comes, and who reads slowly slows th
 
 import http
 from random import getrandbits
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from balancer.http1_request import FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, TRACE, VIA, request_head
-from balancer.http1_response import ResponseParser
+from balancer.http1_fields import FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, TRACE, VIA
+from balancer.http1_request import request_head
+from balancer.http1_response import ResponseParser, date_line
 from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
 from balancer.upstream import NodeConnection, NodePool
@@ -46,7 +47,7 @@ class Attempt:
         """
         stream, parser = self.connection.stream, self.connection.parser
         stream.purpose = self
-        keep = False
+        keep, sent = False, True
         try:
             parser.begin()
             try:
@@ -55,9 +56,11 @@ class Attempt:
                 except OSError:
                     if not self.request.has_body:
                         raise  # with a body: the node may have answered before it closed (413), so look
+                    sent = False
                 except TimedOut:
                     if not stream.readable():
                         raise  # or it has answered and reads no more
+                    sent = False
                 self._read_head()
             except TimedOut:
                 limit = self.path.timeouts.first_byte_s
@@ -67,11 +70,11 @@ class Attempt:
                 raise NodeFailed("reset", f"node {self.name} broke off: {error}", sent=True) from None
             self.exchange.heard(parser)
             if parser.status == 101:
-                if not self.request.upgrade or not parser.upgrade:
+                if not self.request.upgrade or parser.upgrade.lower() != self.request.upgrade.lower():
                     raise NodeFailed("unasked_upgrade", f"node {self.name} switched protocols unasked", sent=True)
                 self._tunnel()
             else:
-                keep = self._relay()
+                keep = self._relay() and sent  # what is missing of the request, the node would read from the next one
         finally:
             stream.purpose = None
             if keep:
@@ -329,6 +332,8 @@ class Attempt:
             client.keep = False
         reason = parser.reason or _REASONS.get(parser.status, b"")
         lines = [b"HTTP/1.1 %d %s" % (parser.status, reason), *parser.lines]
+        if not parser.dated:
+            lines.append(date_line(time()))
         if chunked:
             lines.append(b"Transfer-Encoding: chunked")
         elif parser.length is not None and parser.status != 204:
@@ -356,7 +361,7 @@ class Attempt:
         parser = connection.parser
         self.exchange.status = 101
         lines = [b"HTTP/1.1 101 " + (parser.reason or b"Switching Protocols"), *parser.lines]
-        lines.append(b"Connection: Upgrade\r\nUpgrade: " + (parser.upgrade or request.upgrade))
+        lines.append(b"Connection: Upgrade\r\nUpgrade: " + parser.upgrade)
         lines.append(b"X-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n" % (self.name.encode(), request.id))
         connection.stream.purpose = None
         client.keep = False

@@ -6,7 +6,6 @@ Read this after worker.py and before exchange.py.
 import contextlib
 import ipaddress
 import json
-from email.utils import formatdate
 from http import HTTPStatus
 from time import monotonic, time
 from typing import Any
@@ -14,12 +13,14 @@ from typing import Any
 from balancer.datapath import DataPath
 from balancer.exchange import Exchange
 from balancer.http1_request import Request, RequestParser
+from balancer.http1_response import date_line
 from balancer.scoreboard_layout import S_ABORTED, S_CONNECTIONS, S_REJECTED
 from balancer.stream import Interrupted, PeerReset, Stream, TimedOut
 from cluster.errors import BadRequest, ClientGone, NodeTooSlow, ProxyError
 
 LINGER_S = 1.0  # how long we read on after the last answer, so that it is not lost in a reset
 RETRY_AFTER_S = 1
+_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})  # not echoed to TRACE
 
 
 class ClientConnection:
@@ -31,11 +32,11 @@ class ClientConnection:
         host = str(peer[0]) if peer else "unknown"
         self.path = path
         self.stream = stream
-        self.parser = RequestParser(path.limits)
         self.address = host.encode("ascii", "replace")
         self.node_identifier = b"[%s]" % self.address if b":" in self.address else self.address  # RFC 7239 section 6
         self.scheme = scheme
         self.trusted = bool(path.balancer.trusted_proxies) and _within(host, path.balancer.trusted_proxies)
+        self.parser = RequestParser(path.limits, self.trusted)
         self.keep = True  # may another request follow on this connection?
         self.busy = False  # a request is being served
 
@@ -55,7 +56,7 @@ class ClientConnection:
                 self.busy = True
                 self.keep = request.keep_alive
                 request.client_key = self.address.decode()
-                if request.target.startswith(b"/-/"):
+                if request.last_hop or request.target.startswith(b"/-/"):
                     self._answer_own(request)
                 else:
                     Exchange(self, request).run()
@@ -96,6 +97,8 @@ class ClientConnection:
             except Interrupted:
                 return None
             if not data:
+                if parser.in_head:  # it may still listen
+                    self._reject(BadRequest("incomplete_head", "the connection was closed before the head's end"))
                 return None
             parser.feed(data)
         return parser.requests.popleft()
@@ -163,7 +166,7 @@ class ClientConnection:
             fields.append(b"Connection: close")
         head = [
             b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode()),
-            b"Date: " + formatdate(time(), usegmt=True).encode(),
+            date_line(time()),
             b"Content-Type: " + content,
             b"Content-Length: %d" % len(data),
             *fields,
@@ -178,13 +181,28 @@ class ClientConnection:
         """Paths under /-/ are the balancer's and never forwarded; the control API is on another port."""
         if not request.complete:
             self.keep = False
-        if request.target.partition(b"?")[0] == b"/-/health":
+        if request.last_hop:
+            self._answer_last_hop(request)
+        elif request.target.partition(b"?")[0] == b"/-/health":
             ready = [node.name for node in self.path.picker.ready]
             self._answer(HTTPStatus.OK, {"name": self.path.balancer.name, "release": self.path.release, "ready": ready},
                          request, [b"Cache-Control: no-store"])  # fmt: skip
         else:
             body = {"error": "not_found", "message": "/-/ is the balancer's own; see /-/health", "status": 404}
             self._answer(HTTPStatus.NOT_FOUND, body, request, [])
+
+    def _answer_last_hop(self, request: Request) -> None:
+        """TRACE or OPTIONS that may not go further: Max-Forwards is 0 (RFC 9110 sections 7.6.2, 9.3.7 and 9.3.8)."""
+        head, echo = [b"HTTP/1.1 200 OK", date_line(time())], b""
+        if request.method == b"TRACE":
+            lines = [request.method + b" " + request.target + b" HTTP/1.1", b"Host: " + request.host]
+            lines += [name + b": " + value for name, value in request.fields if name.lower() not in _SECRET]
+            echo = b"\r\n".join(lines) + b"\r\n\r\n"
+            head.append(b"Content-Type: message/http")
+        head.append(b"Content-Length: %d" % len(echo))
+        if not self.keep:
+            head.append(b"Connection: close")
+        self.send(b"\r\n".join(head) + b"\r\n\r\n" + echo)
 
     def _reject(self, error: BadRequest) -> None:
         """Something that is not a request we understand: say so and close."""

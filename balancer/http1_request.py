@@ -10,58 +10,39 @@ from collections import deque
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from balancer.http1_fields import (
+    ACTIONS,
+    CLAIM,
+    CODING,
+    CONNECTION,
+    DROP,
+    EXPECT,
+    FORWARD,
+    FORWARDED_NAMES,
+    HOST,
+    ID,
+    LENGTH,
+    MAX_FORWARDS,
+    NEVER_NAMED,
+    TRACE,
+    UPGRADE,
+    actions_of,
+)  # fmt: skip
+from balancer.http1_target import target_and_host
 from cluster.config import Kind, Limits
 from cluster.errors import BadRequest, NotImplementedHere, TooLarge
 
 Fields = list[tuple[bytes, bytes]]
 
-# What to do with a field. Everything not named here is forwarded as it came.
-(DROP, HOST, CONNECTION, LENGTH, CODING, EXPECT, UPGRADE, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, FORWARDED,
- VIA, ID, TRACE) = range(14)  # fmt: skip
-_ACTIONS = {
-    b"keep-alive": DROP,
-    b"proxy-connection": DROP,
-    b"te": DROP,
-    b"trailer": DROP,
-    b"host": HOST,
-    b"connection": CONNECTION,
-    b"content-length": LENGTH,
-    b"transfer-encoding": CODING,
-    b"expect": EXPECT,
-    b"upgrade": UPGRADE,
-    b"x-forwarded-for": FORWARDED_FOR,
-    b"x-forwarded-host": FORWARDED_HOST,
-    b"x-forwarded-proto": FORWARDED_PROTO,
-    b"forwarded": FORWARDED,
-    b"via": VIA,
-    b"x-request-id": ID,
-    b"traceparent": TRACE,
-}
-NEVER_NAMED = frozenset({b"content-length", b"transfer-encoding", b"host", b"connection"})  # by Connection
-
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]{0,5})?")
 _TRACE = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )  # W3C Trace Context 3.2
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+_OWS = b" \t"
 
 _KINDS = {b"api": Kind.API.value, b"image": Kind.IMAGE.value, b"video": Kind.VIDEO.value}
-
-
-class _Names(dict[bytes, int]):
-    """Field name as sent -> action, learned as names come by; None-like -1: forward."""
-
-    def __missing__(self, name: bytes) -> int:
-        lower = name.lower()
-        # Nodes may be WSGI, where X_Forwarded_For and X-Forwarded-For are one: such names are not passed on.
-        action = DROP if b"_" in lower else _ACTIONS.get(lower, -1)
-        if len(self) < 2000:
-            self[name] = action
-        return action
-
-
-_names = _Names()
 
 
 class Request:
@@ -69,8 +50,8 @@ class Request:
 
     __slots__ = (
         "body_bytes", "chunked", "chunks", "client_key", "complete", "connection", "expects_continue", "fields",
-        "forwarded", "host", "id", "keep_alive", "kind", "length", "method", "sequence", "target", "upgrade",
-        "version_1_1",
+        "forwarded", "host", "id", "keep_alive", "kind", "last_hop", "length", "method", "sequence", "target",
+        "upgrade", "version_1_1",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -89,6 +70,7 @@ class Request:
         self.length: int | None = None
         self.chunked = False
         self.expects_continue = False
+        self.last_hop = False  # Max-Forwards: 0, so it is for us to answer
         self.upgrade = b""
         self.chunks: deque[bytes] = deque()
         self.body_bytes = 0
@@ -108,17 +90,25 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE
 
 
 class RequestParser:
-    """Bytes of a client connection in, `Request`s out, in order; several when they are pipelined."""
+    """Bytes of a client connection in, `Request`s out, in order; several when they are pipelined.
 
-    def __init__(self, limits: Limits) -> None:
+    `trusting`: what the client claims in X-Forwarded-Port and the like is passed on.
+    """
+
+    def __init__(self, limits: Limits, trusting: bool = False) -> None:
         self.requests: deque[Request] = deque()  # heads complete, not yet served
         self.error: BadRequest | None = None  # raised after the requests before it are served
         self.tunnel = b""  # bytes after an upgrade request
         self.in_head = False  # a head has begun and is not complete
         self._limits = limits
+        self._trusting = trusting
         self._parser = HttpRequestParser(self)
         self._tunnelling = False
-        self._fed = 0  # bytes that came last
+        self._data = b""  # what came last, while it is parsed
+        self._fed = 0  # its bytes
+        self._held = b""  # the beginning of a head that did not come whole
+        self._held_from_start = True  # ... or bytes in the midst of which it begins
+        self._body_fed = 0  # bytes of a chunked body with its framing
         self._head_bytes = 0  # bytes of a head that came before those
         self._begun = False  # a request's first letter came, its head is not complete
         self._ended = False  # a request ended within the bytes that came last
@@ -137,11 +127,13 @@ class RequestParser:
             return
         self._fed, self._ended = len(data), False
         while data:
+            self._data = data
             try:
                 self._parser.feed_data(data)
                 break
             except HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
+                self._held, self._held_from_start = b"", True
                 if self._last_is_tunnel():
                     self._tunnelling, self.tunnel = True, data
                     return
@@ -153,19 +145,32 @@ class RequestParser:
                 self.error = bad
                 return
         self._measure()
+        self._data = b""
 
     def _measure(self) -> None:
         """Whether a head has begun, and how much of it has come."""
-        if self._current is not None:
+        data, current = self._data, self._current
+        if current is not None:
             self.in_head, self._head_bytes = False, 0
+            self._held, self._held_from_start = b"", True
+            if current.chunked:
+                self._body_fed += self._fed
+                if self._body_fed > 17 * current.body_bytes + 2 * self._limits.head_bytes:
+                    text = "the chunks' sizes and extensions are far longer than what is in them"
+                    self.error = TooLarge("chunk_framing_too_large", text, 413)
         elif self._ended:  # what came after the end begins the next head
             self.in_head = self._begun
             self._head_bytes = self._exact_head_bytes() if self._begun else 0
+            self._held_from_start = not self._begun
+            self._held = data if self._begun else data[-1:] if data[-1:] == b"\r" else b""
         else:
             self.in_head = True
             self._head_bytes += self._fed
             if self._head_bytes > self._limits.head_bytes:
                 self.error = self._head_too_large()
+            elif len(self._held) < self._limits.line_bytes + 64:
+                raw = self._held + data
+                self._held = raw[_EMPTY_LINES.match(raw).end() :]  # type: ignore[union-attr]  # always matches
 
     def _exact_head_bytes(self) -> int:
         return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._fields)
@@ -228,6 +233,9 @@ class RequestParser:
             if version != "1.0":
                 raise NotImplementedHere("version", f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
             request.version_1_1 = False
+        if self._held or not self._data.startswith(self._url + b" HTTP/1.", len(request.method) + 1):
+            self._check_line(request.method)
+        self._body_fed = 0
         self._check(request)
         request.keep_alive = parser.should_keep_alive() if not request.upgrade else True
         self._current = request
@@ -252,6 +260,17 @@ class RequestParser:
         self._url = b""
         self._fields = []
 
+    def _check_line(self, method: bytes) -> None:
+        """RFC 9112 section 3: single blanks. llhttp forgives more of them, and bare CR or LF before; it knows RTSP."""
+        line = method + b" " + self._url + b" HTTP/1."
+        raw = self._held + self._data
+        if self._held_from_start and not self._ended:
+            is_there = raw.startswith(line, _EMPTY_LINES.match(raw).end())  # type: ignore[union-attr]  # always matches
+        else:
+            is_there = line in raw  # behind another request, of which only llhttp knows the end
+        if not is_there:
+            raise BadRequest("request_line", "the request line is not METHOD target HTTP/1.1 with one blank between")
+
     # -- the rules ---------------------------------------------------------------------------------------------------
 
     def _check(self, request: Request) -> None:
@@ -262,31 +281,36 @@ class RequestParser:
         named: set[bytes] = set()
         upgrade = b""
         kept: Fields = []
-        names = _names
+        actions = actions_of
         for field in self._fields:
-            action = names[field[0]]
-            if action == -1:
+            action = actions[field[0]]
+            if action == FORWARD:
                 kept.append(field)
             elif action == HOST:
                 hosts.append(field[1])
             elif action == CONNECTION:
                 named.update(token.strip().lower() for token in field[1].split(b","))
             elif action == LENGTH:
-                lengths.append(field[1])
+                lengths.append(field[1].strip(_OWS))
             elif action == CODING:
-                codings.append(field[1])
+                codings.append(field[1].rstrip(b" "))  # with a tab llhttp refuses it
             elif action == EXPECT:
-                if field[1].lower() != b"100-continue":
+                if field[1].strip(_OWS).lower() != b"100-continue":
                     raise NotImplementedHere("expectation", "only Expect: 100-continue is understood", 417)
                 request.expects_continue = request.version_1_1
             elif action == UPGRADE:
-                upgrade = field[1].strip()
+                upgrade = field[1].strip(_OWS)
             elif action == TRACE:
                 if _TRACE.fullmatch(field[1]) and TRACE not in request.forwarded:
                     request.forwarded[TRACE] = field[1]
             elif action == ID:
                 if _REQUEST_ID.fullmatch(field[1]):
                     request.id = field[1]
+            elif action == CLAIM:
+                if self._trusting:
+                    kept.append(field)
+            elif action == MAX_FORWARDS:
+                kept.append((field[0], self._hops_left(request, field[1])))
             elif action != DROP:  # forwarded-*, via: ours to extend or replace
                 before = request.forwarded.get(action)
                 request.forwarded[action] = field[1] if before is None else before + b", " + field[1]
@@ -294,24 +318,45 @@ class RequestParser:
             drop = named - NEVER_NAMED
             if drop:
                 kept = [field for field in kept if field[0].lower() not in drop]
+                for name in drop & FORWARDED_NAMES:
+                    request.forwarded.pop(ACTIONS[name], None)
+                if b"x-request-id" in drop:
+                    request.id = b""
         request.fields = kept
         self._check_framing(request, lengths, codings)
-        self._check_target(request, hosts)
+        method = request.method
+        request.target, request.host = target_and_host(method, self._url, hosts, request.version_1_1)
+        request.kind = _KINDS.get(request.target[1:].partition(b"?")[0].partition(b"/")[0], "general")
         if (
             upgrade.lower() == b"websocket"
             and b"upgrade" in named
             and request.method == b"GET"
+            and request.version_1_1
             and not request.has_body
         ):
             request.upgrade = upgrade
+        if request.has_body and method == b"TRACE":
+            raise BadRequest("trace_with_content", "a TRACE request has no content (RFC 9110 section 9.3.8)")
+
+    def _hops_left(self, request: Request, value: bytes) -> bytes:
+        """RFC 9110 section 7.6.2: for OPTIONS and TRACE one less at each hop, and who gets 0 answers."""
+        if request.method not in (b"OPTIONS", b"TRACE"):
+            return value
+        if not value.strip(_OWS).isdigit() or len(value) > 18:
+            raise BadRequest("max_forwards", "Max-Forwards must be digits")
+        request.last_hop = request.last_hop or not int(value)
+        return b"%d" % max(0, int(value) - 1)
 
     def _check_framing(self, request: Request, lengths: list[bytes], codings: list[bytes]) -> None:
         """RFC 9112 section 6.3: one length, or exactly `chunked`, never both."""
         if codings:
             if not request.version_1_1:
                 raise BadRequest("coding_in_1_0", "Transfer-Encoding in an HTTP/1.0 request")
-            if len(codings) > 1 or codings[0].lower() != b"chunked":
-                raise NotImplementedHere("coding", "only Transfer-Encoding: chunked is understood")
+            coding = b",".join(codings).lower()
+            if coding != b"chunked":
+                if coding.rpartition(b",")[2].strip(_OWS) != b"chunked" or coding.count(b"chunked") > 1:
+                    raise BadRequest("coding", "Transfer-Encoding must end with chunked, once (RFC 9112 section 6.3)")
+                raise NotImplementedHere("coding", "no Transfer-Encoding but chunked is understood")
             if lengths:
                 raise BadRequest("length_and_coding", "both Content-Length and Transfer-Encoding")
             request.chunked = True
@@ -321,34 +366,6 @@ class RequestParser:
             request.length = int(lengths[0])
             if self._limits.body_bytes and request.length > self._limits.body_bytes:
                 raise TooLarge("body_too_large", f"the body is over {self._limits.body_bytes} bytes", 413)
-
-    def _check_target(self, request: Request, hosts: list[bytes]) -> None:
-        """RFC 9112 section 3.2: origin form, absolute form (made origin form), or OPTIONS *; one valid Host."""
-        target = self._url
-        if request.method == b"CONNECT":
-            raise NotImplementedHere("connect", "CONNECT is not done here: this is not a forward proxy", 405)
-        if len(hosts) > 1 or (not hosts and request.version_1_1):
-            raise BadRequest("host", "exactly one Host field is needed (RFC 9112 section 3.2)")
-        host = hosts[0] if hosts else b""
-        if host and not _HOST.fullmatch(host):
-            raise BadRequest("host", "the Host field is not a host name with an optional port")
-        if target[:1] != b"/":
-            absolute = _ABSOLUTE.fullmatch(target)
-            if absolute:
-                if not absolute[1] or (hosts and absolute[1].lower() != host.lower()):
-                    raise BadRequest("host", "the target's authority and the Host field differ")
-                host = absolute[1]
-                if not _HOST.fullmatch(host):
-                    raise BadRequest("host", "the target's authority is not a host name with an optional port")
-                target = absolute[2] if absolute[2][:1] == b"/" else b"/" + absolute[2]
-            elif target != b"*" or request.method != b"OPTIONS":
-                raise BadRequest("target", "the request target must begin with /")
-        if b"#" in target or not target.isascii() or any(c <= 0x20 or c == 0x7F for c in target):
-            raise BadRequest("target", "the request target holds a character that must be percent-encoded")
-        request.target = target
-        request.host = host
-        segment = target[1:].partition(b"?")[0].partition(b"/")[0]
-        request.kind = _KINDS.get(segment, "general")
 
 
 def request_head(request: Request, node_host: bytes, forwarded: bytes) -> bytes:

@@ -3,11 +3,14 @@
 The counterpart of http1_request.py. RFC 9110 section 7.6, RFC 9112 section 6.
 """
 
+import re
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from balancer.http1_request import NEVER_NAMED
+from balancer.http1_fields import NEVER_NAMED
 from cluster.config import Limits
 from cluster.errors import NodeFailed
 from cluster.wire import NODE_HEADER, ORCA_HEADER, REQUEST_ID_HEADER
@@ -16,12 +19,15 @@ _DROPPED_FROM_ANSWER = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade",
      b"content-length", ORCA_HEADER.encode(), NODE_HEADER.lower().encode(), REQUEST_ID_HEADER.lower().encode()}
 )  # fmt: skip
-_PASS, _SPECIAL = 0, 1
+_PASS, _SPECIAL, _DATE = 0, 1, 2
+_USUAL_REASONS = frozenset({b"", *(status.phrase.encode() for status in HTTPStatus)})
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class _AnswerNames(dict[bytes, int]):
     def __missing__(self, name: bytes) -> int:
-        action = _SPECIAL if name.lower() in _DROPPED_FROM_ANSWER else _PASS
+        lower = name.lower()
+        action = _SPECIAL if lower in _DROPPED_FROM_ANSWER else _DATE if lower == b"date" else _PASS
         if len(self) < 2000:
             self[name] = action
         return action
@@ -34,9 +40,9 @@ class ResponseParser:
     """Bytes of a node's connection in; one answer at a time out. Kept with the connection."""
 
     __slots__ = (
-        "_fields", "_limits", "_parser", "body", "chunked", "complete", "continued", "head_bytes", "head_complete",
-        "informational",
-        "keep_alive", "length", "lines", "named", "orca", "reason", "status", "upgrade",
+        "_fed", "_fields", "_limits", "_parser", "body", "chunked", "complete", "continued", "dated", "head_bytes",
+        "head_complete", "informational", "keep_alive", "length", "lines", "named", "orca", "reason", "status",
+        "upgrade",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -52,6 +58,7 @@ class ResponseParser:
         self.length: int | None = None
         self.chunked = False
         self.keep_alive = False
+        self.dated = False  # a Date field is among the lines
         self.upgrade = b""
         self.orca: bytes | None = None
         self.named: set[bytes] | None = None
@@ -61,10 +68,15 @@ class ResponseParser:
         self.informational: list[bytes] = []  # heads of 1xx answers that came before the final one
         self.body: list[bytes] = []
         self._fields = 0
-        self.head_bytes = 0
+        self._fed = 0  # bytes that came last
+        self.head_bytes = 0  # bytes before those, while the head is not complete
 
     def feed(self, data: bytes) -> bytes:
         """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
+        # llhttp would take RTSP and empty lines, too.
+        if not self.head_bytes and not self.head_complete and data[:1] != b"H":
+            raise NodeFailed("not_http", "the node's answer is not HTTP/1.1: it does not begin with HTTP", sent=True)
+        self._fed = len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -80,10 +92,11 @@ class ResponseParser:
         if not self.head_complete:
             self.head_bytes += len(data)
             if self.head_bytes > self._limits.head_bytes:
-                raise NodeFailed(
-                    "head_too_large", f"the node's head is over {self._limits.head_bytes} bytes", sent=True
-                )
+                raise self._head_too_large()
         return b""
+
+    def _head_too_large(self) -> NodeFailed:
+        return NodeFailed("head_too_large", f"the node's head is over {self._limits.head_bytes} bytes", sent=True)
 
     @property
     def until_close(self) -> bool:
@@ -105,16 +118,20 @@ class ResponseParser:
         self._fields += 1
         if self._fields > self._limits.fields:
             raise NodeFailed("too_many_fields", f"the node sent over {self._limits.fields} header fields", sent=True)
-        if _answer_names[name] == _PASS:
+        action = _answer_names[name]
+        if action != _SPECIAL:
             self.lines.append(name + b": " + value)
+            if action == _DATE:
+                self.dated = True
             return
         lower = name.lower()
         if lower == b"content-length":
+            value = value.strip(b" \t")
             if self.length is not None or not value.isdigit():
                 raise NodeFailed("length", "the node's Content-Length is not one number", sent=True)
             self.length = int(value)
         elif lower == b"transfer-encoding":
-            if self.chunked or value.lower() != b"chunked":
+            if self.chunked or value.rstrip(b" ").lower() != b"chunked":  # with a tab llhttp reads until the close
                 raise NodeFailed("coding", "the node's Transfer-Encoding is not exactly chunked", sent=True)
             self.chunked = True
         elif lower == b"connection":
@@ -127,10 +144,19 @@ class ResponseParser:
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if not 100 <= status <= 999:
-            raise NodeFailed("status", f"the node's status {status} is not one", sent=True)
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
-            raise NodeFailed("version", "the node does not speak HTTP/1.1", sent=True)
+        if not 100 <= status <= 599:
+            raise NodeFailed("status", f"the node's status {status} is not one (RFC 9110 section 15)", sent=True)
+        if self.reason not in _USUAL_REASONS and _CONTROL.search(self.reason):
+            raise NodeFailed("reason", "the node's reason phrase holds control characters", sent=True)
+        version = self._parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise NodeFailed("version", "the node does not speak HTTP/1.1", sent=True)
+            if self.chunked:
+                raise NodeFailed("coding_in_1_0", "the node sent Transfer-Encoding in HTTP/1.0", sent=True)
+        limit = self._limits.head_bytes
+        if self.head_bytes + self._fed > limit and self._exact_head_bytes() > limit:
+            raise self._head_too_large()
         if self.chunked and self.length is not None:
             raise NodeFailed("length_and_coding", "the node sent both Content-Length and Transfer-Encoding", sent=True)
         if self.named:
@@ -157,7 +183,22 @@ class ResponseParser:
         if len(self.informational) > 16:
             raise NodeFailed("too_many_1xx", "the node sent more than 16 informational answers", sent=True)
         self.reason, self.lines, self.length, self.chunked, self.named = b"", [], None, False, None
+        self.upgrade, self.dated = b"", False
+
+    def _exact_head_bytes(self) -> int:
+        return len(self.reason) + sum(len(line) + 2 for line in self.lines)
 
 
 def _block(lines: list[bytes]) -> bytes:
     return b"\r\n".join([*lines, b"", b""]) if lines else b"\r\n"
+
+
+_date = (0, b"")
+
+
+def date_line(now: float) -> bytes:
+    """The Date line for an answer without one, made once a second (RFC 9110 section 6.6.1). `now`: time.time()."""
+    global _date
+    if _date[0] != int(now):
+        _date = int(now), b"Date: " + formatdate(int(now), usegmt=True).encode()
+    return _date[1]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from balancer.http1_response import ResponseParser
 from cluster.config import Limits
 from cluster.errors import NodeFailed
+from tests.balancer.answers_table import BAD, GOOD, OK
 
 LIMITS = Limits()
 
@@ -28,31 +29,6 @@ def said(parser: ResponseParser) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-OK = b"HTTP/1.1 200 OK\r\n"
-GOOD: dict[str, tuple[bytes, bytes, bool]] = {  # raw, body, complete
-    "counted": (OK + b"Content-Length: 5\r\n\r\nabcde", b"abcde", True),
-    "counted, empty": (OK + b"Content-Length: 0\r\n\r\n", b"", True),
-    "counted, not whole": (OK + b"Content-Length: 5\r\n\r\nabc", b"abc", False),
-    "chunked": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde", True),
-    "chunked in capitals": (OK + b"TRANSFER-ENCODING: CHUNKED\r\n\r\n3\r\nabc\r\n0\r\n\r\n", b"abc", True),
-    "chunked with extensions": (OK + b"Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0;c\r\n\r\n", b"abc", True),
-    "chunked with trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n", b"abc", True),
-    "chunked, not whole": (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"abc", False),
-    "until close": (OK + b"\r\nabcde", b"abcde", False),
-    "until close, HTTP/1.0": (b"HTTP/1.0 200 OK\r\n\r\nabcde", b"abcde", False),
-    "204": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
-    "204 with a length": (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b"", True),
-    "304": (b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", b"", True),
-    "304 with the length it would have had": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", b"", True),
-    "no reason": (b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", b"", True),
-    "no reason and no blank": (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", b"", True),
-    "a status nobody knows": (b"HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n", b"", True),
-    "100 first": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok", b"ok", True),
-    "103 first": (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok", b"ok", True),
-    "102 twice": (b"HTTP/1.1 102 P\r\n\r\n" * 2 + OK + b"Content-Length: 2\r\n\r\nok", b"ok", True),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize(("raw", "body", "complete"), GOOD.values(), ids=list(GOOD))
 def test_read(raw: bytes, body: bytes, complete: bool) -> None:
     parser, rest = fed(raw)
@@ -66,51 +42,6 @@ def test_split_at_every_byte_gives_the_same_answer(raw: bytes, body: bytes, comp
     for cut in range(1, len(raw)):
         assert said(fed(raw, cut)[0]) == whole
     assert said(fed(raw, *range(1, len(raw)))[0]) == whole
-
-
-BAD: dict[str, bytes] = {
-    "length and chunked": OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked and length": OK + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
-    "two lengths that differ": OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-    "two lengths that agree": OK + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
-    "a list of lengths": OK + b"Content-Length: 3, 3\r\n\r\nabc",
-    "a length with a sign": OK + b"Content-Length: +3\r\n\r\nabc",
-    "a negative length": OK + b"Content-Length: -3\r\n\r\nabc",
-    "a length in hex": OK + b"Content-Length: 0x3\r\n\r\nabc",
-    "an empty length": OK + b"Content-Length:\r\n\r\n",
-    "a length beyond 64 bits": OK + b"Content-Length: 18446744073709551619\r\n\r\nabc",
-    "two codings": OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "coding gzip": OK + b"Transfer-Encoding: gzip\r\n\r\nabc",
-    "coding gzip, chunked": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "coding chunked with a comma": OK + b"Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n",
-    "coding identity": OK + b"Transfer-Encoding: identity\r\n\r\nabc",
-    "a chunk size that is no number": OK + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
-    "a negative chunk size": OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
-    "a chunk longer than its size": OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n",
-    "a folded field": OK + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
-    "a field without a colon": OK + b"Nonsense\r\n\r\n",
-    "a field name with a blank": OK + b"A B: c\r\n\r\n",
-    "a blank before the colon": OK + b"Content-Length : 3\r\n\r\nabc",
-    "a field value with a null": OK + b"A: b\0\r\n\r\n",
-    "a field value with a bare CR": OK + b"A: b\rc\r\n\r\n",
-    "a field ended by a bare LF": OK + b"A: b\nC: d\r\n\r\n",
-    "a status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
-    "a status of four digits": b"HTTP/1.1 2000 OK\r\n\r\n",
-    "a status that is no number": b"HTTP/1.1 abc OK\r\n\r\n",
-    "status 000": b"HTTP/1.1 000 None\r\n\r\n",
-    "status 099": b"HTTP/1.1 099 None\r\n\r\n",
-    "HTTP/2.0": b"HTTP/2.0 200 OK\r\n\r\n",
-    "HTTP/0.9": b"<html>hello</html>\n",
-    "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x46",
-    "an SSH greeting": b"SSH-2.0-OpenSSH_9.6\r\n",
-    "an SMTP greeting": b"220 mail.example ESMTP\r\n",
-    "a request": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "garbage": bytes(range(1, 60)),
-    "a head of 70000 bytes": OK + b"A: " + b"b" * 70000,
-    "200 fields": OK + b"A: b\r\n" * 200 + b"\r\n",
-    "a 101 in the name of nobody and then 100s for ever": b"HTTP/1.1 102 P\r\n\r\n" * 40,
-    "a body with a 100": b"HTTP/1.1 100 C\r\nContent-Length: 5\r\n\r\nabcde" + OK + b"\r\n",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("raw", BAD.values(), ids=list(BAD))

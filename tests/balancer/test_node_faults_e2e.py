@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.balancer.answers_table import BAD
 from tests.balancer.conftest import SHORT, Stubs, external
 from tests.balancer.requests_table import get, post
-from tests.balancer.test_http1_response import BAD
 from tests.fleet import RunningFleet, fleet_config, running
 from tests.raw_client import CutOff, RawClient
 from tests.stub_node import Behaviour, StubConnection, StubNode, answer, answering
