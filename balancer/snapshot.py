@@ -4,7 +4,7 @@ import os
 from time import monotonic, time
 
 from balancer.algorithms import ALGORITHMS
-from balancer.algorithms.dynamic import estimate
+from balancer.algorithms.ladder import estimate
 from balancer.monitor import Monitor
 from balancer.node_record import NodeRecord
 from balancer.scoreboard_layout import (
@@ -99,7 +99,7 @@ def node_view(monitor: Monitor, record: NodeRecord, now: float) -> NodeView:
         window=monitor.windows[record.index].window(),
         report=newest[0] if newest else None,
         report_age_s=round(now - newest[1], 2) if newest else None,
-        level=estimate(record, now)[0],
+        level=estimate(record, now).level,
     )
 
 

@@ -3,16 +3,28 @@
 import difflib
 
 from balancer.algorithms.base import Algorithm, N, Need, Node, Request
+from balancer.algorithms.consistent_hash import ConsistentHash
 from balancer.algorithms.dynamic import Dynamic
+from balancer.algorithms.dynamic_by_kind import DynamicByKind
 from balancer.algorithms.least_connections import LeastConnections
+from balancer.algorithms.least_time import LeastTime
+from balancer.algorithms.naive_fastest import NaiveFastest
+from balancer.algorithms.peak_ewma import PeakEwma
+from balancer.algorithms.power_of_two import PowerOfTwo
+from balancer.algorithms.prequal import Prequal
 from balancer.algorithms.round_robin import RoundRobin
 from balancer.algorithms.weighted import Weighted
+from balancer.algorithms.weighted_least_connections import WeightedLeastConnections
 from cluster.config import Balancer
 from cluster.errors import ConfigError, Problem
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
-    algorithm.key: algorithm for algorithm in (RoundRobin, LeastConnections, Weighted, Dynamic)
-}
+    algorithm.key: algorithm
+    for algorithm in (
+        RoundRobin, LeastConnections, Weighted, Dynamic, DynamicByKind, WeightedLeastConnections, PowerOfTwo, PeakEwma,
+        LeastTime, Prequal, ConsistentHash, NaiveFastest,
+    )
+}  # fmt: skip
 
 __all__ = ["ALGORITHMS", "Algorithm", "N", "Need", "Node", "Request", "check_algorithm", "problem_with"]
 

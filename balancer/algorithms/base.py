@@ -131,12 +131,14 @@ class Algorithm(ABC):
     def on_start(self, node: Node, request: Request, now: float) -> None:
         """`request` goes to `node`; the node's in flight has gone up."""
 
-    def on_end(self, node: Node, request: Request, now: float, latency_ms: float, service_ms: float, ok: bool) -> None:
+    def on_end(
+        self, node: Node, request: Request, now: float, latency_ms: float, service_ms: float, ok: bool | None
+    ) -> None:
         """An attempt is over; the node's in flight has gone down.
 
-        `ok`: a whole answer with a status below 500 came. `latency_ms`: from its start to its end. `service_ms`: how
-        long it was worked on without waiting, as far as is known: from the node, else its latency if it met a free
-        slot, else 0.
+        `ok`: a whole answer with a status below 500 came; None: the client left, so nobody knows. `latency_ms`: from
+        its start to its end. `service_ms`: how long it was worked on without waiting, as far as is known: from the
+        node, else its latency if it met a free slot, else 0.
         """
 
     def on_report(self, node: Node, report: NodeReport, now: float) -> None:

@@ -1,37 +1,61 @@
 """Dynamic: the fastest node with a free slot; when there is none, the one with the least expected wait.
 
-Rule ("capacity rule"), for each candidate i:
-    rif_i   = max(own in flight, reported rif + sent since the report)
-    q_i     = max(0, rif_i + 1 - slots_i)            requests that would have to wait; 0 = a slot is free
-    score_i = S_i * (1 + K * q_i / slots_i)          S_i = pure service time in ms, K = 8
-and the lowest score is picked, from a random start. Free nodes whose scores differ by less than 20 %, which is what
-the estimates scatter by, count as equally fast, and the emptiest of them is taken. Service time, not latency, stands in
-the score: latency has the queue in it already. S_i fades (exp(-age / 10 s)) once a node has not answered for a while,
-so that a node that was slow is tried again. Up to 64 nodes all are candidates, above that 16 drawn at random.
-
-What is known of a node decides how it is scored, and the dashboard shows the level:
-    L0 fresh reports with slots and service time       L1 reports without slots: slots from config.json
-    L2 no reports: own in flight, S from own requests that met a free slot
-    L3 slots unknown: moving average of latency x (1 + in flight)
-    L4 no sample at all: S is the middle one of the others', so that in flight decides
-
-Source: the hot/cold rule of Prequal (NSDI'24, sections 4-5) with "hot" meaning "no free slot" instead of a quantile.
-Cost: O(n), at most 64 or 16 nodes. K is the one dial: smaller is better for the tail, larger for the mean.
-Fails: several balancers that each see only their own requests lean on the reports' freshness.
+Rule ("capacity rule"), for each candidate:
+    rif   = own in flight + others' in flight as of its newest report        slots as reported, else from config.json
+    q     = max(0, rif + 1 - slots)                                          would have to wait; 0: a slot is free
+    score = S * (1 + 0.2 * min(1, rif / slots) + 8 * q / slots)              S: pure service time, ms
+and the lowest wins, ties by chance. Of free nodes that are about equally fast that is the emptiest. Service time, not
+latency, stands in the score: latency has the queue in it already. Up to 64 nodes all are candidates, above that 16
+drawn by chance. Where S and slots come from, and what is done when they are not known: ladder.py. Slots unknown (L3):
+S * (1 + rif). No sample (L4): S is the middle one of the others. Errors. A share e of failed attempts (5 % each,
+fading like S) makes S at least the middle one, times 1 + 10 e: a node that fails at once never looks fast.
+Several balancers. Each request that this balancer has sent since a report stands for one of every balancer; a report
+older than 250 ms takes its node out, and with fewer than two left chance decides. Each request has the node with the
+stalest report asked for a new one, beside the traffic; a single balancer asks only when that report is 250 ms old.
+Source: the hot/cold rule of Prequal (NSDI 2024, sections 4 and 5) with "hot" meaning "no free slot" instead of a
+quantile, and its probes off the request's path.
+Cost: O(n), at most 64 or 16 nodes. What changes seldom is read again each 50 ms, and when an answer or report comes.
+State: what was read last, and the shares of errors, per worker.
+Fails: for the mean, 8 is near the best, for the tail 4 is; with several balancers the tail is up to 5 % above
+`least_time`.
 """
 
 from collections.abc import Sequence
-from math import exp
 from random import Random
+from typing import cast
 
 from balancer.algorithms.base import Algorithm, N, Need, Node, Request
+from balancer.algorithms.ladder import Estimate, estimate, faded
+from balancer.algorithms.scan import lowest
+from cluster.wire import NodeReport
 
 K = 8.0
-FADE_S = 10.0
-FRESH_S = 5.0  # a report older than this says nothing of the present queue
+FULL = 0.2
 ALL_UP_TO = 64
 SAMPLE = 16
-SAME = 1.2  # speeds are learned to about this factor (a 5 % EWMA of lognormal times with SCV 0.5 scatters by 11 %)
+READ_S = 0.05
+STALE_S = 0.25
+ERROR_SHARE = 0.05
+ERROR_COST = 10.0
+FORGOTTEN = 0.01
+
+
+class Known:
+    """What is remembered of one node between two looks at it."""
+
+    __slots__ = ("error_at", "errors", "others", "own", "read_again_at", "score_ms", "seen", "slots", "stale_at")
+
+    def __init__(self) -> None:
+        self.read_again_at = 0.0
+        self.errors = 0.0  # share of failed attempts
+        self.error_at = 0.0
+        self.seen = Estimate("L4", 0.0, 0, 0, 0, 0.0)
+        # What the score is made of, copied from `seen` for speed:
+        self.score_ms = 0.0  # S
+        self.others = 0
+        self.own = 0
+        self.slots = 0
+        self.stale_at = 0.0  # when its report will be too old; infinity: it does not report
 
 
 class Dynamic(Algorithm):
@@ -40,62 +64,115 @@ class Dynamic(Algorithm):
     sentence = "The fastest node with a free slot, from what the nodes report and what their answers take."
     needs = frozenset({Need.LATENCY, Need.REPORT})
 
-    def __init__(self, rng: Random) -> None:
-        super().__init__(rng)
-        self._scores: dict[str, float] = {}
+    def __init__(self, rng: Random, balancers: int = 1) -> None:
+        super().__init__(rng, balancers)
+        self._known: dict[int, Known] = {}
+        self._by_age: dict[int, tuple[Node, float]] = {}  # nodes that report, and when; stalest first
+        self._middle_ms = 0.0
+        self._middle_at = -READ_S
+        self._seen: tuple[Sequence[Node], Sequence[float]] = ((), ())
+
+    # -- picking -----------------------------------------------------------------------------------------------------
 
     def pick(self, request: Request, ready: Sequence[N], now: float) -> N:
-        nodes = ready if len(ready) <= ALL_UP_TO else self.rng.sample(ready, SAMPLE)
-        known = [estimate(node, now) for node in nodes]
-        sampled = sorted(service_ms for _, service_ms, _, _ in known if service_ms > 0)
-        middle = sampled[len(sampled) // 2] if sampled else 1.0
-        scores = [score_of(service_ms or middle, rif, slots) for _, service_ms, rif, slots in known]
-        self._scores = {node.name: score for node, score in zip(nodes, scores, strict=True)}
-        start = int(self.rng.random() * len(nodes))
-        turn = range(start - len(nodes), start)  # from a random start, so that ties have no preference
-        best = min(turn, key=scores.__getitem__)
-        _, _, rif, slots = known[best]
-        if rif < slots:  # a slot is free: of the free nodes that are as fast, as far as one can tell, the emptiest
-            most = scores[best] * SAME
-            as_good = [i for i in turn if scores[i] <= most and known[i][2] < known[i][3]]
-            best = min(as_good, key=lambda i: known[i][2] / known[i][3])
-        return nodes[best]
+        nodes = ready if len(ready) <= ALL_UP_TO else self.rng.choices(ready, k=SAMPLE)
+        scores = self._scores(request, nodes, now)
+        if self.balancers > 1:
+            known = self._known
+            fresh = [i for i, node in enumerate(nodes) if now < known[node.index].stale_at]
+            if len(fresh) < min(2, len(nodes)):
+                self._seen = ((), ())
+                return nodes[int(self.rng.random() * len(nodes))]
+            nodes, scores = [nodes[i] for i in fresh], [scores[i] for i in fresh]
+        self._seen = nodes, scores
+        return nodes[lowest(scores, self.rng)]
+
+    def _scores(self, request: Request, nodes: Sequence[Node], now: float) -> list[float]:
+        known, unseen = self._known, self.balancers - 1
+        scores = []
+        for node in nodes:
+            k = known.get(node.index)
+            if k is None or now >= k.read_again_at:
+                k = self._read(node, now)
+            own = node.in_flight
+            rif = own + k.others
+            if unseen and own > k.own:
+                rif += unseen * (own - k.own)
+            slots = k.slots
+            if rif < slots:
+                scores.append(k.score_ms * (1.0 + FULL * rif / slots))
+            elif slots:
+                scores.append(k.score_ms * (1.0 + FULL + K * (rif + 1 - slots) / slots))
+            else:
+                scores.append(k.score_ms * (1.0 + rif))
+        return scores
 
     def explain(self) -> dict[str, float]:
-        return self._scores
+        nodes, scores = self._seen
+        return {node.name: score for node, score in zip(nodes, scores, strict=True)}
 
+    # -- knowing -----------------------------------------------------------------------------------------------------
 
-def score_of(service_ms: float, rif: int, slots: int) -> float:
-    """Expected cost in ms of one more request; `slots` 0 = unknown."""
-    if not slots:
-        return service_ms * (1 + rif)
-    return service_ms * (1 + K * max(0, rif + 1 - slots) / slots)
+    def _read(self, node: Node, now: float) -> Known:
+        k = self._known.get(node.index)
+        if k is None:
+            k = self._known[node.index] = Known()
+            self._middle_at = now - READ_S  # there is one more to know the middle of
+        seen = k.seen = estimate(node, now)
+        k.read_again_at = (
+            now + READ_S if seen.service_ms else now
+        )  # without a sample the middle one stands in: follow it
+        k.own, k.others, k.slots = seen.own, seen.others, seen.slots
+        k.stale_at = seen.report_at + STALE_S if seen.level in ("L0", "L1") else float("inf")
+        if seen.report_at and node.index not in self._by_age:
+            self._by_age[node.index] = node, seen.report_at
+        if now >= self._middle_at + READ_S:
+            self._middle_at = now
+            known = sorted([each.seen.service_ms for each in self._known.values() if each.seen.service_ms > 0])
+            self._middle_ms = known[len(known) // 2] if known else 1.0
+        k.score_ms = self._service_ms(node, seen, now) or self._middle_ms
+        if k.errors:
+            errors = faded(k.errors, now - k.error_at)
+            if errors < FORGOTTEN:
+                k.errors = 0.0
+            else:
+                k.score_ms = max(k.score_ms, self._middle_ms) * (1.0 + ERROR_COST * errors)
+        return k
 
+    def _service_ms(self, node: Node, seen: Estimate, now: float) -> float:
+        """S, or 0 without a sample."""
+        return seen.service_ms
 
-def estimate(node: Node, now: float) -> tuple[str, float, int, int]:
-    """(level, service time in ms or 0, requests in flight, slots or 0) from the best that is known of a node."""
-    own = node.in_flight
-    latency, answered_at = node.latency_ms()
-    newest = node.newest_report()
-    if newest is not None and now - newest[1] < FRESH_S:
-        report, at, sent = newest
-        rif = max(own, report["rif"] + sent)
-        if report["service_ms"] > 0:
-            slots = report["slots"] or node.slots or 0
-            level = "L0" if report["slots"] else "L1" if slots else "L3"
-            # A node that serves nobody repeats its old figure in every report: it is as old as the last answer.
-            return level, _faded(report["service_ms"], now - (answered_at or at)), rif, slots
-    elif newest is not None and own == 0 and newest[0]["service_ms"] > 0:
-        report, at, _ = newest  # old, but from a node that is idle as far as we know: its speed is the best guess
-        return "L1", _faded(report["service_ms"], now - (answered_at or at)), own, report["slots"] or node.slots or 0
-    if node.slots:
-        service_ms, at = node.own_service_ms()
-        if service_ms > 0:
-            return "L2", _faded(service_ms, now - at), own, node.slots
-    if latency > 0:
-        return "L3", _faded(latency, now - answered_at), own, 0
-    return "L4", 0.0, own, node.slots or 0
+    def on_end(
+        self, node: Node, request: Request, now: float, latency_ms: float, service_ms: float, ok: bool | None
+    ) -> None:
+        k = self._known.get(node.index)
+        if k is None:
+            return
+        k.read_again_at = 0.0
+        if ok is not None and (k.errors or not ok):
+            k.errors = faded(k.errors, now - k.error_at)
+            k.errors += ERROR_SHARE * ((not ok) - k.errors)
+            k.error_at = now
 
+    def on_report(self, node: Node, report: NodeReport, now: float) -> None:
+        k = self._known.get(node.index)
+        if k is not None:
+            k.read_again_at = 0.0
+        by_age = self._by_age
+        by_age.pop(node.index, None)
+        by_age[node.index] = node, now  # at the end: the freshest
 
-def _faded(service_ms: float, age_s: float) -> float:
-    return service_ms * exp(-max(0.0, age_s - 1.0) / FADE_S)
+    def on_membership(self, nodes: Sequence[Node], now: float) -> None:
+        members = {node.index for node in nodes}
+        self._by_age = {index: heard for index, heard in self._by_age.items() if index in members}
+
+    def probe(self, ready: Sequence[N], now: float) -> Sequence[N]:
+        if not self._by_age:
+            return ()
+        index = next(iter(self._by_age))
+        node, heard_at = self._by_age[index]
+        if self.balancers == 1 and now < heard_at + STALE_S:
+            return ()
+        self._by_age[index] = self._by_age.pop(index)[0], now  # asked: it goes to the end
+        return (cast(N, node),)

@@ -21,8 +21,8 @@ class Weighted(Algorithm):
     sentence = "In turn, in proportion to the weights, without bursts."
     needs = frozenset({Need.WEIGHT})
 
-    def __init__(self, rng: Random) -> None:
-        super().__init__(rng)
+    def __init__(self, rng: Random, balancers: int = 1) -> None:
+        super().__init__(rng, balancers)
         self._current: dict[str, int] = {}
 
     def pick(self, request: Request, ready: Sequence[N], now: float) -> N:

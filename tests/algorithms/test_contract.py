@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from math import isfinite
 from random import Random
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer.algorithms import ALGORITHMS, Algorithm, Need
-from tests.algorithms.nodes import SeenNode, SeenRequest
+from balancer.algorithms.seen import SeenNode, SeenRequest
+from cluster.wire import NodeReport
 
 every = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=list(ALGORITHMS))
 
@@ -89,7 +91,7 @@ def test_a_shrinking_and_growing_pool_is_followed_at_once(algorithm: type[Algori
 def test_equal_idle_nodes_all_get_a_share(algorithm: type[Algorithm]) -> None:
     chooser = algorithm(Random(5))
     ready = [SeenNode(f"n{i}", i) for i in range(5)]
-    picks = [chooser.pick(SeenRequest(sequence=n), ready, 1.0).name for n in range(500)]
+    picks = [chooser.pick(SeenRequest(sequence=n, client_key=f"10.0.0.{n}"), ready, 1.0).name for n in range(500)]
     shares = [picks.count(node.name) for node in ready]
     assert min(shares) > 50, shares
 
@@ -106,6 +108,48 @@ def test_explain_scores_nodes_by_name_or_says_nothing(algorithm: type[Algorithm]
 
 
 @every
+@settings(max_examples=40, deadline=None)
+@given(pool=pools, seed=st.integers(0, 1 << 32), steps=st.integers(1, 120), balancers=st.integers(1, 4))
+def test_a_life_with_all_its_hooks(
+    algorithm: type[Algorithm], pool: list[SeenNode], seed: int, steps: int, balancers: int
+) -> None:
+    """Starts, ends of every sort, reports, leaving and coming nodes: whatever the order, a pick is one of those
+    offered, scores are finite, and whom it wants to ask is one of those that it knows."""
+    everyone = named(pool)
+    dice, chooser, now = Random(seed), algorithm(Random(seed + 1), balancers), 0.0
+    ready, running = everyone, []
+    chooser.on_membership(ready, now)
+    for n in range(steps):
+        now += dice.random() * dice.choice((0.001, 0.1, 20.0))
+        match dice.randrange(5):
+            case 0 | 1:
+                request = SeenRequest(dice.choice(("general", "api", "image")), f"c{dice.randrange(9)}", n)
+                node = chooser.pick(request, ready, now)
+                assert any(node is each for each in ready)
+                assert all(isfinite(score) for score in chooser.explain().values())
+                node.in_flight += 1
+                chooser.on_start(node, request, now)
+                running.append((node, request, now))
+                asked = chooser.probe(ready, now)
+                assert all(any(each is known for known in everyone) for each in asked)
+            case 2 if running:
+                node, request, begun = running.pop(dice.randrange(len(running)))
+                node.in_flight -= 1
+                took_ms = (now - begun) * 1e3
+                node.latency = (took_ms, now)
+                chooser.on_end(
+                    node, request, now, took_ms, dice.choice((0.0, took_ms)), dice.choice((True, False, None))
+                )
+            case 3:
+                node = dice.choice(everyone)
+                node.report = (dice.randrange(9), dice.randrange(5), dice.random() * 50, now, 0)
+                chooser.on_report(node, NodeReport(rif=1, slots=4, service_ms=dice.random() * 50), now)
+            case _:
+                ready = [each for each in everyone if dice.random() < 0.7] or everyone
+                chooser.on_membership(ready, now)
+
+
+@every
 def test_is_described_for_people(algorithm: type[Algorithm]) -> None:
     assert ALGORITHMS[algorithm.key] is algorithm
     assert algorithm.key.isidentifier()
@@ -113,7 +157,8 @@ def test_is_described_for_people(algorithm: type[Algorithm]) -> None:
     assert len(algorithm.key) <= 32, "the scoreboard has 32 bytes for it"
     assert algorithm.label
     assert algorithm.sentence.endswith(".")
-    assert algorithm.needs <= set(Need)
+    assert not algorithm.caution or algorithm.caution.endswith(".")
+    assert algorithm.requires <= algorithm.needs <= set(Need)
     assert (inspect.getmodule(algorithm) or algorithm).__doc__, "rule, source, cost and where it fails"
 
 

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from balancer.algorithms.seen import SeenRequest
 from balancer.ejector import Ejector
 from balancer.picker import Picker
 from balancer.scoreboard import Scoreboard
@@ -11,7 +12,6 @@ from balancer.scoreboard_layout import N_ERRORS
 from cluster.config import Ejection
 from cluster.errors import NoReadyNode
 from cluster.states import Admin, Health, State
-from tests.algorithms.nodes import SeenRequest
 
 SETTINGS = Ejection(consecutive_failures=3, base_s=5, max_s=40, max_share=0.5)
 NOW = 1000.0

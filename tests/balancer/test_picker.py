@@ -6,11 +6,11 @@ from random import Random
 import pytest
 
 from balancer.algorithms import ALGORITHMS
+from balancer.algorithms.seen import SeenRequest
 from balancer.picker import Picker
 from balancer.scoreboard import Scoreboard
 from cluster.errors import NoReadyNode
 from cluster.states import Admin, Health
-from tests.algorithms.nodes import SeenRequest
 
 NOW = 1000.0
 
@@ -25,7 +25,8 @@ def made(names: str = "abc", key: str = "round_robin", slow_start_s: float = 0.0
 def picks(picker: Picker, count: int, now: float = NOW) -> Counter[str]:
     out: Counter[str] = Counter()
     for _ in range(count):
-        node = picker.pick(SeenRequest(sequence=picker.sequence()), (), now)
+        sequence = picker.sequence()
+        node = picker.pick(SeenRequest(sequence=sequence, client_key=f"client {sequence}"), (), now)
         node.end()
         out[node.name] += 1
     return out

@@ -1,5 +1,6 @@
-"""Nodes and requests as algorithms see them, without a scoreboard."""
+"""Nodes and requests as plain values: what tests, pictures and the replay of a decision hand to an algorithm."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.wire import NodeReport
@@ -7,7 +8,7 @@ from cluster.wire import NodeReport
 
 @dataclass
 class SeenNode:
-    """What is known of a node, set by hand. `report` is (rif, slots, service_ms, at, sent since)."""
+    """What is known of a node at one moment. `report` is (rif, slots, service_ms, at, sent since)."""
 
     name: str
     index: int = 0
@@ -40,6 +41,9 @@ class SeenRequest:
     sequence: int = 0
 
 
-def nodes(*names: str) -> list[SeenNode]:
-    """Idle nodes of weight 1."""
-    return [SeenNode(name, index) for index, name in enumerate(names)]
+def nodes(*names: str, weights: Sequence[int] = ()) -> list[SeenNode]:
+    """Idle nodes, of weight 1 unless `weights` says otherwise."""
+    made = [SeenNode(name, index) for index, name in enumerate(names)]
+    for node, weight in zip(made, weights, strict=False):
+        node.weight = weight
+    return made

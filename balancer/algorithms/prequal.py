@@ -1,0 +1,124 @@
+"""Prequal: of a pool of fresh probe answers, the fastest node that is not overfull. The paper's rule, as a yardstick.
+
+Rule: for each request 3 nodes, drawn without repetition, are probed beside the traffic; the pool keeps the newest
+answer of at most m nodes. Used entries count one more request in flight for each use. An entry is hot when its
+requests in flight are above the 0.84 quantile of the pool. All hot: the fewest in flight; else the lowest latency
+among the cold ones. Entries leave when they are 1 s old, used b times, pushed out by a newer one, and one for each
+request: in turn the oldest and the worst. Fewer than 2 entries: a node by chance.
+    m = 16, b = max(1, 2 / ((1 - m/n) * 3 - 1)); the paper has n much larger than m.
+    Here, for n < 32: m = n/2; where b has no value (n < 4) it is 10.
+Source: Wydrowski, Kleinberg, Rumble, Archer: "Load is not what you should balance: introducing Prequal", NSDI 2024,
+sections 4 and 5, constants from there. Written anew from the paper, without its rate limits.
+Differs: the paper's servers report the latency that they measured at their present load; our nodes report pure
+service time, so latency is taken to be service_ms * max(1, (rif + 1) / slots).
+Cost: O(m); 3 probes a request. The balancer leaves out probes that it has no time for.
+State: the pool, per worker; it is full again after a few requests.
+Fails: with few nodes there is nothing to sample, and the quantile of five figures is coarse; without reports it is
+chance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from random import Random
+
+from balancer.algorithms.base import Algorithm, N, Need, Node, Request
+from cluster.wire import NodeReport
+
+POOL = 16
+PROBES = 3
+REMOVED = 1
+DELTA = 1.0
+QUANTILE = 2**-0.25
+AGE_S = 1.0
+MOST_USES = 10.0
+
+
+@dataclass(slots=True)
+class Entry:
+    """One node's answer to a probe."""
+
+    name: str
+    rif: int
+    latency_ms: float
+    at: float
+    uses_left: float
+
+
+class Prequal(Algorithm):
+    key = "prequal"
+    label = "Prequal"
+    sentence = "From a pool of probe answers, the fastest node that is not overfull (NSDI 2024)."
+    needs = frozenset({Need.REPORT})
+    requires = frozenset({Need.REPORT})
+
+    def __init__(self, rng: Random, balancers: int = 1) -> None:
+        super().__init__(rng, balancers)
+        self._pool: dict[int, Entry] = {}  # by node index, oldest first
+        self._asked: set[int] = set()  # nodes whose next report belongs in the pool
+        self._most, self._uses = POOL, 1.0
+        self._worst_next = False
+        self._scores: dict[str, float] = {}
+
+    def pick(self, request: Request, ready: Sequence[N], now: float) -> N:
+        self._most, self._uses = pool_of(len(ready))
+        pool = self._pool
+        offered = {node.index: node for node in ready}
+        for index in [i for i, entry in pool.items() if i not in offered or now - entry.at > AGE_S]:
+            del pool[index]
+        if len(pool) < 2:
+            self._scores = {}
+            return ready[int(self.rng.random() * len(ready))]
+        limit = hot_above([entry.rif for entry in pool.values()])
+        self._scores = {entry.name: rank(entry, limit) for entry in pool.values()}
+        index = min(pool, key=lambda i: rank(pool[i], limit))
+        entry = pool[index]
+        entry.rif += 1
+        entry.uses_left -= 1
+        if entry.uses_left <= 0:
+            del pool[index]
+        self._remove(limit)
+        return offered[index]
+
+    def _remove(self, limit: int) -> None:
+        """One entry a request goes, in turn the oldest and the worst, so that neither age nor bad luck gathers."""
+        pool = self._pool
+        if len(pool) > 1:
+            del pool[max(pool, key=lambda i: rank(pool[i], limit)) if self._worst_next else next(iter(pool))]
+        self._worst_next = not self._worst_next
+
+    def probe(self, ready: Sequence[N], now: float) -> Sequence[N]:
+        asked = self.rng.sample(ready, min(PROBES, len(ready)))
+        self._asked.update(node.index for node in asked)
+        return asked
+
+    def on_report(self, node: Node, report: NodeReport, now: float) -> None:
+        if node.index not in self._asked:
+            return  # it came with an answer: whoever answers often would be known best
+        self._asked.discard(node.index)
+        rif, slots = report["rif"], report["slots"] or node.slots or 1
+        latency_ms = report["service_ms"] * max(1.0, (rif + 1) / slots)
+        self._pool.pop(node.index, None)
+        self._pool[node.index] = Entry(node.name, rif, latency_ms, now, self._uses)
+        if len(self._pool) > self._most:
+            del self._pool[next(iter(self._pool))]
+
+    def explain(self) -> dict[str, float]:
+        return self._scores
+
+
+def pool_of(nodes: int) -> tuple[int, float]:
+    """Most entries of the pool, and how often one may be used (the paper's formula 1)."""
+    most = min(POOL, max(2, nodes // 2))
+    left = (1 - most / nodes) * PROBES - REMOVED
+    return most, min(MOST_USES, max(1.0, (1 + DELTA) / left)) if left > 0 else MOST_USES
+
+
+def hot_above(rifs: Sequence[int]) -> int:
+    """The quantile of requests in flight above which an entry is hot."""
+    return sorted(rifs)[ceil(QUANTILE * len(rifs)) - 1]
+
+
+def rank(entry: Entry, limit: int) -> float:
+    """Cold entries by latency; every hot one is behind them, by requests in flight."""
+    return entry.latency_ms if entry.rif <= limit else 1e12 + entry.rif
