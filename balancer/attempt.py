@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from balancer.http1_fields import FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, TRACE, VIA
 from balancer.http1_request import request_head
 from balancer.http1_response import ResponseParser, date_line
-from balancer.stream import CHUNK, PeerReset, TimedOut
+from balancer.stream import CHUNK, TICK_S, PeerReset, TimedOut
 from balancer.tunnel import tunnel
 from balancer.upstream import NodeConnection, NodePool
 from cluster.errors import BadRequest, NodeFailed, NodeTooSlow
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from balancer.exchange import Exchange
 
 REPLAY_BYTES = 65536  # a request body up to this size is kept, so that it can be sent again
+HOLD_BYTES, HOLD_S = 16384, 0.1  # an answer so short is held so long until it is whole
 CONTINUE_S = 1.0  # how long a node may take to say 100 Continue before we say it (RFC 9110 section 10.1.1)
 
 
@@ -52,14 +53,10 @@ class Attempt:
             parser.begin()
             try:
                 try:
-                    self._send_request()
+                    sent = self._send_request()
                 except OSError:
                     if not self.request.has_body:
                         raise  # with a body: the node may have answered before it closed (413), so look
-                    sent = False
-                except TimedOut:
-                    if not stream.readable():
-                        raise  # or it has answered and reads no more
                     sent = False
                 self._read_head()
             except TimedOut:
@@ -99,42 +96,50 @@ class Attempt:
 
     # -- request up --------------------------------------------------------------------------------------------------
 
-    def _send_request(self) -> None:
+    def _send_request(self) -> bool:
+        """All of it, as it comes. False when the node has answered before it had taken the whole body."""
         request, exchange, stream = self.request, self.exchange, self.connection.stream
         idle_s = self.path.timeouts.idle_s
         waits = request.expects_continue and not (request.chunks or request.complete or exchange.replay)
         head = request_head(request, self.pool.authority, (_EXPECT if waits else b"") + self._forwarded())
         if not request.has_body:
             stream.send(head, idle_s)
-            return
+            return True
         if exchange.replay:  # a second attempt: what was already read from the client comes first
             head += b"".join(exchange.replay)
             if exchange.uploaded:
-                stream.send(head, idle_s)
-                return
+                return self._send_body(head)
         elif waits:
             stream.send(head, idle_s)
             if not self._await_continue():
-                return
+                return False
             head = b""
         while True:
             piece = self._body_piece()
             if piece is not None:
                 head += piece
                 if request.complete and not request.chunks:
-                    stream.send(head, idle_s)
-                    return
+                    return self._send_body(head)
                 if len(head) < CHUNK and request.chunks:
                     continue
-            if head:
-                stream.send(head, idle_s)
-                head = b""
+            if not self._send_body(head):
+                return False
+            head = b""
             if request.complete and not request.chunks:
-                return
+                return True
             if not request.chunks and not self.client.more_body(request, stream) and self._has_answered():
-                return  # its answer counts, the rest of the body does not
+                return False  # its answer counts, the rest of the body does not
             if monotonic() > exchange.started + self.path.timeouts.whole_s:
                 raise BadRequest("body_timeout", "the request took too long", http.HTTPStatus.REQUEST_TIMEOUT)
+
+    def _send_body(self, data: bytes) -> bool:
+        """False when the node answers instead of taking it (413, say), whether it closes then or not."""
+        left = memoryview(data)
+        while left:
+            left = left[self.connection.stream.send_until_heard(left, self.path.timeouts.idle_s) :]
+            if left and self._has_answered():
+                return False
+        return True
 
     def _has_answered(self) -> bool:
         """The node speaks before it has the whole body. False when it is only a hint (1xx)."""
@@ -251,14 +256,23 @@ class Attempt:
         return connection.parser.complete and connection.parser.keep_alive and request.complete
 
     def _relay_counted(self, head: bytes, body: bytes, length: int) -> None:
-        """A body of known length. A long one does not go through the parser: the bytes are only counted."""
-        self._send(head + body)
-        left = length - len(body)
+        """A body of known length. A long one does not go through the parser: the bytes are only counted.
+
+        A short one is held for a moment until it is whole: a node that dies in the middle is then no cut answer, but
+        one more attempt elsewhere.
+        """
+        ready, left = head + body, length - len(body)
         if not left:
+            self._send(ready)
             return
-        connection = self.connection
+        connection, request = self.connection, self.request
         keep_alive = connection.parser.keep_alive
+        holds = length <= HOLD_BYTES and request.idempotent and self.exchange.replay is not None
+        hold_until = monotonic() + HOLD_S if holds else 0.0
         while left:
+            if ready and not self._comes_before(hold_until):
+                self._send(ready)
+                ready = b""
             data = self._recv()
             if not data:
                 raise NodeFailed(
@@ -267,10 +281,22 @@ class Attempt:
             if len(data) > left:  # more than it announced: the surplus is dropped, and the connection with it
                 data, keep_alive = data[:left], False
             left -= len(data)
-            self._send(data)
+            ready += data
+        self._send(ready)
         connection.parser = ResponseParser(self.path.limits)
         connection.parser.complete = True
         connection.parser.keep_alive = keep_alive
+
+    def _comes_before(self, until: float) -> bool:
+        """Whether the node sends more, or ends, before that time."""
+        left_s = until - monotonic()
+        if left_s <= 0:
+            return False
+        try:
+            self.connection.stream.wait_readable(left_s - TICK_S)  # a tick late is how exact the limits of waits are
+        except TimedOut:
+            return False
+        return True
 
     def _relay_until_close(self, data: bytes) -> None:
         """A body whose length nobody knows beforehand, to an HTTP/1.0 client."""

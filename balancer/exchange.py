@@ -128,20 +128,37 @@ class Exchange:
                     board = path.board
                     board.q[node.own + N_RETRIED] += 1
                     board.q[board.own + S_RETRIES] += 1
-                elif failure.sent or not replayable:
-                    raise
-                else:
+                elif replayable and (not failure.sent or self._all_died(tried, failure)):
                     unreached = failure
+                else:
+                    raise
             finally:
                 node.end()
                 path.queue.wake()
             if unreached is not None:
                 self._hold(unreached)
 
+    def _all_died(self, tried: list[NodeRecord], failure: NodeFailed) -> bool:
+        """Whether every ready node broke this request off and takes no connection: not the request's fault."""
+        ready = self.path.picker.ready
+        return (
+            self.request.idempotent
+            and failure.reason in ("closed", "reset")
+            and all(node in tried for node in ready)
+            and not any(self._accepts(node) for node in ready)
+        )
+
+    def _accepts(self, node: NodeRecord) -> bool:
+        try:
+            self.path.pools[node.index].open().close()
+        except NodeFailed:
+            return False
+        return True
+
     def _hold(self, failure: NodeFailed) -> None:
         """No node took a connection, and the probes do not know it yet: for the client that is as if none was ready.
 
-        Nothing was sent, so after a moment any request may knock again, until `no_node_s` is over (503, not 502).
+        What may be sent again knocks again after a moment, until `no_node_s` is over (503, not 502).
         """
         if monotonic() >= self.started + self.path.timeouts.no_node_s:
             raise NoReadyNode("no_node_reached", f"no node could be reached; the last: {failure.text}") from failure

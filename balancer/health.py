@@ -18,7 +18,7 @@ from cluster.states import Health
 from cluster.wire import NodeReport, ProbeView, orca_to_report
 
 HISTORY = 40
-SUSPECT = 0.1  # a node that has failed a probe and is not yet down is asked again after this share of the interval
+SUSPECT = 0.1  # a node whose last probe says otherwise than its health is asked again after this share of the interval
 STARTING_PROBES = 100
 """So many first probes are as near together until the node is up: it may be just starting, and what the scoreboard says
 of it may be from before a stop."""
@@ -106,7 +106,7 @@ class Prober:
             starting = 0 if health is Health.UP else max(0, starting - 1)
             jitter = self._settings.jitter
             pause_s = self._settings.interval_s * self._rng.uniform(1 - jitter, 1 + jitter)
-            suspect = self.state.fails > 0 and health is not Health.DOWN
+            suspect = (self.state.fails > 0) is (health is not Health.DOWN)
             gevent.sleep(pause_s * SUSPECT if suspect or starting else pause_s)
 
     def _once(self) -> None:

@@ -17,6 +17,7 @@ from gevent import get_hub, getcurrent
 
 CHUNK = 65536
 TICK_S = 0.1
+STOOD_STILL_S = 1.0  # a tick so late says that the whole process did not run
 _READ, _WRITE = 1, 2
 _PEEK = socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0)
 
@@ -54,7 +55,12 @@ class Waits:
         self._timer.close()
 
     def _tick(self) -> None:
-        self.now = monotonic()
+        before, self.now = self.now, monotonic()
+        late_s = self.now - before - TICK_S
+        if late_s > STOOD_STILL_S:  # stopped or suspended: what came meanwhile has not been read yet, so nobody is late
+            for stream in self.streams:
+                stream.read_until += late_s
+                stream.write_until += late_s
         now = self.now - TICK_S  # a wait may have begun that much after the tick it was counted from
         for stream in list(self.streams):
             if stream.reading is not None:
@@ -200,6 +206,23 @@ class Stream:
                 sent += self._raw_send(view[sent:])
             except BlockingIOError:
                 continue
+
+    def send_until_heard(self, data: memoryview, limit_s: float) -> int:
+        """`send`, but only until the other side says something; returns how much was sent."""
+        sent = 0
+        while sent < len(data):
+            try:
+                sent += self._raw_send(data[sent:])
+            except BlockingIOError:
+                if self.readable():
+                    break
+                self.watch()
+                self.reading, self.read_until = getcurrent(), self._waits.now + limit_s
+                try:
+                    self.wait_writable(limit_s)
+                finally:
+                    self.reading = None
+        return sent
 
     def wait_writable(self, limit_s: float) -> None:
         if self._writer is None:

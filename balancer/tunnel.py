@@ -1,5 +1,7 @@
 """After an upgrade (WebSocket): bytes both ways, until both sides have ended or one breaks off."""
 
+from time import monotonic
+
 import gevent
 
 from balancer.stream import Interrupted, PeerReset, Stream, TimedOut
@@ -11,13 +13,25 @@ def tunnel(client: Stream, node: Stream, first: bytes, idle_s: float) -> tuple[i
     An orderly end of one side is passed on as such (half-close); an error or `idle_s` of silence ends both.
     """
     moved = {"up": 0, "down": 0}
+    moved_at = monotonic()
+
+    def receive(source: Stream) -> bytes:
+        """What comes next; silence this way counts only while there is silence the other way too."""
+        while True:
+            try:
+                return source.recv(moved_at + idle_s - monotonic())
+            except TimedOut:
+                if monotonic() >= moved_at + idle_s:
+                    raise
 
     def carry(source: Stream, sink: Stream, way: str) -> bool:
         """Until the source ends in order (True) or something breaks (False)."""
+        nonlocal moved_at
         try:
-            while data := source.recv(idle_s):
+            while data := receive(source):
                 sink.send(data, idle_s)
                 moved[way] += len(data)
+                moved_at = monotonic()
             sink.end_sending()
         except (OSError, TimedOut, PeerReset, Interrupted):
             return False

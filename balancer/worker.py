@@ -29,7 +29,8 @@ from cluster.fleet import this_balancer
 from cluster.logs import LineLog
 
 SPARE_FILES = 64  # descriptors that are not connections: logs, scoreboard, listening sockets
-IDLE_GRACE_S = 3.0  # how long idle kept-alive connections are still read when the worker stops
+ACCEPT_ON_S = 1.0  # how long a worker that stops accepts on, even when nobody is connected: new ones may be starting
+IDLE_GRACE_S = 3.0  # how long it accepts on and idle kept-alive connections are still read, while there are any
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -126,19 +127,27 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         return most
 
     def _stop(self, servers: list[StreamServer]) -> None:
-        """Stop accepting, answer what comes on open connections with `Connection: close`, then go."""
+        """Answer what comes with `Connection: close`, stop accepting, finish what is in hand, then go.
+
+        Who is told to close comes back with a new connection at once. So we accept on while there are clients to be
+        told: at a reload the new workers serve beside us by then, at a restart they are waited for but a moment.
+        """
         path = self.path
         path.draining = True
-        for server in servers:
-            server.close()
         begun = time.monotonic()
-        while path.connections and time.monotonic() - begun < self.cfg.graceful_timeout:
+        while (elapsed_s := time.monotonic() - begun) < ACCEPT_ON_S or path.connections:
             self.tmp.notify()
-            if time.monotonic() - begun > IDLE_GRACE_S:
+            if elapsed_s > self.cfg.graceful_timeout:
+                break
+            if elapsed_s > IDLE_GRACE_S:
+                for server in servers:
+                    server.close()
                 for connection in path.connections:
                     if not connection.busy:
                         connection.stream.interrupt()
             gevent.sleep(0.05)
+        for server in servers:
+            server.close()
         if path.connections:
             self.log.warning("stopped with %d connections still busy", len(path.connections))
         for server in servers:

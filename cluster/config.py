@@ -231,7 +231,7 @@ class ProbeSettings(Model):
     enabled: bool = True
     """Off: health stays `unknown` and nodes are judged by passive ejection alone."""
     interval_s: Seconds = 1.0
-    """Time between two probes of a node; a tenth of it after a fail, until the node is down or passes again."""
+    """Time between two probes of a node; a tenth of it while the last one contradicts what its health is said to be."""
     jitter: Annotated[float, Field(ge=0, le=0.9)] = 0.2
     """Each interval is drawn from interval_s x (1 - jitter) to interval_s x (1 + jitter)."""
     timeout_s: Seconds = 1.0

@@ -104,22 +104,72 @@ def cut(*raw: bytes, reset: bool = False) -> Behaviour:
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize(
-    "raw",
+    ("request_", "raw"),
     [
-        (OK + b"Content-Length: 100\r\n\r\nabc",),
-        (OK + b"Content-Length: 200000\r\n\r\n" + b"a" * 100_000,),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n64\r\nabc",),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"nonsense\r\n"),
+        (POST, (OK + b"Content-Length: 100\r\n\r\nabc",)),
+        (GET, (OK + b"Content-Length: 200000\r\n\r\n" + b"a" * 100_000,)),
+        (GET, (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",)),
+        (GET, (OK + b"Transfer-Encoding: chunked\r\n\r\n64\r\nabc",)),
+        (GET, (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"nonsense\r\n")),
     ],
     ids=["counted", "counted and long", "between chunks", "in a chunk", "garbage for a chunk"],
 )
-def test_a_cut_off_answer_looks_cut_off(stub_fleet: Stubs, raw: tuple[bytes, ...], reset: bool) -> None:
+def test_a_cut_off_answer_looks_cut_off(
+    stub_fleet: Stubs, request_: bytes, raw: tuple[bytes, ...], reset: bool
+) -> None:
     stub_fleet.behave(cut(*raw, reset=reset))
     with stub_fleet.client() as client, pytest.raises((CutOff, ConnectionResetError)):
-        client.ask(GET)
+        client.ask(request_)
     assert len(stub_fleet.seen) == 1, "the client has part of it: no retry"
     assert stub_fleet.last_line()["end"] in ("cut_off", "not_http")
+
+
+def breaks_off(connection: StubConnection) -> None:
+    connection.request()
+    connection.send(OK + b"Content-Length: 100\r\n\r\nabc")
+
+
+def breaks_off_hard(connection: StubConnection) -> None:
+    breaks_off(connection)
+    connection.reset()
+
+
+@pytest.mark.parametrize("first", [breaks_off, breaks_off_hard], ids=lambda behaviour: behaviour.__name__)
+def test_a_short_answer_that_breaks_off_is_asked_for_elsewhere(stub_fleet: Stubs, first: Behaviour) -> None:
+    stub_fleet.s1.behave = first
+    with stub_fleet.client() as client:
+        for _ in range(2):
+            reply = client.ask(GET)
+            assert (reply.status, reply.body, reply.field("x-fairlead-node")) == (200, b"ok", "s2")
+    assert stub_fleet.s1.seen, "nobody broke it off"
+    assert len(stub_fleet.s2.seen) == 2
+
+
+def test_when_every_node_breaks_it_off_the_client_gets_none_of_it(stub_fleet: Stubs) -> None:
+    stub_fleet.behave(breaks_off)
+    with stub_fleet.client() as client:
+        reply = client.ask(GET)
+    assert (reply.status, reply.field("x-fairlead-reason")) == (502, "cut_off")
+
+
+def test_a_short_answer_whose_end_comes_late_is_not_held_up(stub_fleet: Stubs) -> None:
+    def comes_late(connection: StubConnection) -> None:
+        while connection.request():
+            connection.send(OK + b"Content-Length: 6\r\n\r\nabc")
+            time.sleep(0.6)
+            connection.send(b"def")
+
+    stub_fleet.behave(comes_late)
+    with stub_fleet.client() as client:
+        for _ in range(2):
+            client.send(GET)
+            begun = time.monotonic()
+            assert client.head()[1] == 200
+            assert time.monotonic() - begun < 0.5, "the head waited for the end of the body"
+            while len(client.buffer) < 6:
+                client.buffer += client.sock.recv(6)
+            assert client.buffer == b"abcdef"
+            client.buffer = b""
 
 
 def test_a_cut_off_answer_looks_cut_off_to_an_old_client_too(stub_fleet: Stubs) -> None:

@@ -92,7 +92,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch, results: str, health: Health) -> lis
     [
         ("+++", Health.UP, [1, 1, 1]),
         ("++-++", Health.UP, [1, 1, 0.1, 1, 1]),
-        ("++---++", Health.UP, [1, 1, 0.1, 0.1, 1, 1, 1]),
+        ("++---++", Health.UP, [1, 1, 0.1, 0.1, 1, 0.1, 1]),
         ("-++", Health.UNKNOWN, [0.1, 1, 1]),
         ("--" + "++" + "+", Health.DOWN, [0.1, 0.1, 0.1, 1, 1]),  # down from before a stop, and just starting
         ("-" * (STARTING_PROBES + 2), Health.DOWN, [0.1] * (STARTING_PROBES - 1) + [1, 1, 1]),

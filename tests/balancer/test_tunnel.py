@@ -113,3 +113,15 @@ def test_silence_ends_it(ends: Ends) -> None:
     begun = time.monotonic()
     ends.run(idle_s=0.3)
     assert 0.25 < time.monotonic() - begun < 1
+
+
+def test_traffic_one_way_keeps_it(ends: Ends) -> None:
+    def talk() -> None:
+        for _ in range(6):
+            ends.node.sendall(b"tick")
+            gevent.sleep(0.15)
+        ends.node.close()
+        ends.client.close()
+
+    gevent.spawn(talk)
+    assert ends.run(idle_s=0.4) == (0, len(b"tick") * 6)

@@ -1,0 +1,99 @@
+"""One stream alone: who waits on it, for how long, and what ends the wait. The balancer's ends are `near`."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import gevent
+import pytest
+
+from balancer.stream import Stream, TimedOut, Waits
+from tests.balancer.test_tunnel import tcp_pair
+
+MUCH = b"x" * 20_000_000  # more than any socket takes
+
+
+class Pair:
+    """A stream and the plain socket at its other end."""
+
+    def __init__(self) -> None:
+        self.waits = Waits()
+        near, self.far = tcp_pair()
+        self.near = Stream(near, self.waits)
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    with gevent.Timeout(5):
+        yield made
+    made.near.close()
+    made.far.close()
+    made.waits.close()
+
+
+def what_ends(call: object, *arguments: object) -> object:
+    """What a wait raised or returned."""
+    assert callable(call)
+    try:
+        return call(*arguments)
+    except TimedOut as ended:
+        return type(ended)
+
+
+def test_who_reads_and_who_writes_have_a_limit_each(pair: Pair) -> None:
+    reading = gevent.spawn(what_ends, pair.near.recv, 5.0)
+    writing = gevent.spawn(what_ends, pair.near.send, MUCH, 0.2)
+    assert writing.get() is TimedOut
+    assert not reading.dead, "its own limit is longer"
+    pair.far.sendall(b"at last")
+    assert reading.get() == b"at last"
+
+
+def test_a_reader_that_has_gone_on_leaves_the_writer_its_limit(pair: Pair) -> None:
+    writing = gevent.spawn(what_ends, pair.near.send, MUCH, 0.4)
+    reading = gevent.spawn(what_ends, pair.near.recv, 5.0)
+    gevent.sleep(0.05)
+    pair.far.sendall(b"now")
+    assert reading.get() == b"now"
+    assert writing.get() is TimedOut
+
+
+def test_sending_stops_when_the_other_side_speaks_instead_of_reading(pair: Pair) -> None:
+    gevent.spawn_later(0.1, pair.far.sendall, b"enough")
+    sent = pair.near.send_until_heard(memoryview(MUCH), 5.0)
+    assert 0 < sent < len(MUCH)
+    assert pair.near.recv(5.0) == b"enough"
+
+
+def test_what_was_said_before_does_not_stop_what_can_still_be_sent(pair: Pair) -> None:
+    pair.far.sendall(b"hint")
+    gevent.sleep(0.05)
+    assert pair.near.send_until_heard(memoryview(b"short"), 5.0) == 5
+    assert pair.far.recv(10) == b"short"
+
+
+def test_all_of_it_is_sent_to_who_reads_and_says_nothing(pair: Pair) -> None:
+    pair.far.setblocking(False)
+    got = 0
+
+    def read() -> None:
+        nonlocal got
+        while got < len(MUCH):
+            with suppress(BlockingIOError):
+                got += len(pair.far.recv(1 << 20))
+            gevent.sleep(0)
+
+    reading = gevent.spawn(read)
+    assert pair.near.send_until_heard(memoryview(MUCH), 5.0) == len(MUCH)
+    reading.get()
+
+
+def test_after_a_standstill_nobody_is_late_before_what_came_meanwhile_was_looked_at(pair: Pair) -> None:
+    reading = gevent.spawn(what_ends, pair.near.recv, 1.0)
+    gevent.sleep(0.05)
+    time.sleep(1.4)  # the whole process stands still, as under SIGSTOP
+    gevent.sleep(0.25)  # it ticks again
+    assert not reading.dead
+    pair.far.sendall(b"was here")
+    assert reading.get() == b"was here"
