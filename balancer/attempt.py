@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from balancer.http1_fields import FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, TRACE, VIA
 from balancer.http1_request import request_head
 from balancer.http1_response import ResponseParser, date_line
-from balancer.stream import CHUNK, TICK_S, PeerReset, TimedOut
+from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
 from balancer.upstream import NodeConnection, NodePool
 from cluster.errors import BadRequest, NodeFailed, NodeTooSlow
@@ -270,7 +270,7 @@ class Attempt:
         holds = length <= HOLD_BYTES and request.idempotent and self.exchange.replay is not None
         hold_until = monotonic() + HOLD_S if holds else 0.0
         while left:
-            if ready and not self._comes_before(hold_until):
+            if ready and not connection.stream.is_readable_by(hold_until):
                 self._send(ready)
                 ready = b""
             data = self._recv()
@@ -286,17 +286,6 @@ class Attempt:
         connection.parser = ResponseParser(self.path.limits)
         connection.parser.complete = True
         connection.parser.keep_alive = keep_alive
-
-    def _comes_before(self, until: float) -> bool:
-        """Whether the node sends more, or ends, before that time."""
-        left_s = until - monotonic()
-        if left_s <= 0:
-            return False
-        try:
-            self.connection.stream.wait_readable(left_s - TICK_S)  # a tick late is how exact the limits of waits are
-        except TimedOut:
-            return False
-        return True
 
     def _relay_until_close(self, data: bytes) -> None:
         """A body whose length nobody knows beforehand, to an HTTP/1.0 client."""

@@ -155,6 +155,17 @@ class Stream:
         finally:
             self.reading = None
 
+    def is_readable_by(self, until: float) -> bool:
+        """Whether something comes before that monotonic time, of which at most a tick is given away."""
+        left_s = until - monotonic()
+        if left_s <= 0:
+            return False
+        try:
+            self.wait_readable(left_s - TICK_S)
+        except TimedOut:
+            return False
+        return True
+
     def either(self, other: "Stream", limit_s: float) -> "Stream":
         """Wait until this stream or the other can be read; returns which."""
         self.reading = other.reading = getcurrent()
