@@ -7,13 +7,11 @@ Nothing is held whole: a body goes on as it comes, and who reads slowly slows th
 """
 
 import http
-from random import getrandbits
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from balancer.http1_fields import FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, TRACE, VIA
-from balancer.http1_request import request_head
 from balancer.http1_response import ResponseParser, date_line
+from balancer.node_head import EXPECT, request_head
 from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
 from balancer.upstream import NodeConnection, NodePool
@@ -101,7 +99,7 @@ class Attempt:
         request, exchange, stream = self.request, self.exchange, self.connection.stream
         idle_s = self.path.timeouts.idle_s
         waits = request.expects_continue and not (request.chunks or request.complete or exchange.replay)
-        head = request_head(request, self.pool.authority, (_EXPECT if waits else b"") + self._forwarded())
+        head = request_head(request, self.client.origin, self.pool.authority, EXPECT if waits else b"")
         if not request.has_body:
             stream.send(head, idle_s)
             return True
@@ -185,25 +183,6 @@ class Attempt:
         self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.request.expects_continue = False
         return True
-
-    def _forwarded(self) -> bytes:
-        """The fields that tell the node about the client, and the blank line."""
-        request, client = self.request, self.client
-        came, via = request.forwarded, b"1.1 fairlead"
-        address, host, proto = client.address, request.host, client.scheme
-        if came:
-            if VIA in came:
-                via = came[VIA] + b", " + via
-            if client.trusted:
-                if FORWARDED_FOR in came:
-                    address = came[FORWARDED_FOR] + b", " + address
-                host, proto = came.get(FORWARDED_HOST, host), came.get(FORWARDED_PROTO, proto)
-        hop = b'for="%s";host="%s";proto=%s' % (client.node_identifier, request.host, client.scheme)
-        if client.trusted and FORWARDED in came:
-            hop = came[FORWARDED] + b", " + hop
-        if TRACE not in came:
-            came[TRACE] = b"00-%032x-%016x-00" % (getrandbits(128) or 1, getrandbits(64) or 1)
-        return _FORWARDED % (address, host, proto, hop, via, request.id, came[TRACE])
 
     # -- answer down -------------------------------------------------------------------------------------------------
 
@@ -360,7 +339,7 @@ class Attempt:
         sticky = self.path.sticky
         if sticky is not None and self.exchange.stuck != self.name:
             lines.append(sticky.line(self.name))
-        lines.append(_ANSWERED_BY % (self.name.encode(), request.id))
+        lines.append(_ANSWERED_BY % (self.pool.raw_name, request.id))
         return b"\r\n".join(lines)
 
     def _send(self, data: bytes) -> None:
@@ -377,7 +356,7 @@ class Attempt:
         self.exchange.status = 101
         lines = [b"HTTP/1.1 101 " + (parser.reason or b"Switching Protocols"), *parser.lines]
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + parser.upgrade)
-        lines.append(b"X-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n" % (self.name.encode(), request.id))
+        lines.append(b"X-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n" % (self.pool.raw_name, request.id))
         connection.stream.purpose = None
         client.keep = False
         self._send(b"\r\n".join(lines) + b"".join(parser.body))
@@ -386,10 +365,5 @@ class Attempt:
         self.exchange.bytes_out += down
 
 
-_FORWARDED = (
-    b"X-Forwarded-For: %s\r\nX-Forwarded-Host: %s\r\nX-Forwarded-Proto: %s\r\nForwarded: %s\r\nVia: %s\r\n"
-    b"X-Request-Id: %s\r\ntraceparent: %s\r\n\r\n"
-)
 _ANSWERED_BY = b"Via: 1.1 fairlead\r\nX-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n"
-_EXPECT = b"Expect: 100-continue\r\n"
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}

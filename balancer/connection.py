@@ -14,6 +14,7 @@ from balancer.datapath import DataPath
 from balancer.exchange import Exchange
 from balancer.http1_request import Request, RequestParser
 from balancer.http1_response import date_line
+from balancer.node_head import Origin
 from balancer.scoreboard_layout import S_ABORTED, S_CONNECTIONS, S_REJECTED
 from balancer.stream import Interrupted, PeerReset, Stream, TimedOut
 from cluster.errors import BadRequest, ClientGone, NodeTooSlow, ProxyError
@@ -24,19 +25,19 @@ _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})  # no
 
 
 class ClientConnection:
-    """Serves one client. `address` and `scheme` are bytes as they stand in X-Forwarded-*."""
+    """Serves one client. `scheme`: as it stands in X-Forwarded-Proto."""
 
-    __slots__ = ("address", "busy", "keep", "node_identifier", "parser", "path", "scheme", "stream", "trusted")
+    __slots__ = ("busy", "keep", "key", "origin", "parser", "path", "stream")
 
     def __init__(self, path: DataPath, stream: Stream, peer: tuple[Any, ...], scheme: bytes = b"http") -> None:
         host = str(peer[0]) if peer else "unknown"
         self.path = path
         self.stream = stream
-        self.address = host.encode("ascii", "replace")
-        self.node_identifier = b"[%s]" % self.address if b":" in self.address else self.address  # RFC 7239 section 6
-        self.scheme = scheme
-        self.trusted = bool(path.balancer.trusted_proxies) and _within(host, path.balancer.trusted_proxies)
-        self.parser = RequestParser(path.limits, self.trusted)
+        self.key = host  # what algorithms and limits know the client by
+        address = host.encode("ascii", "replace")
+        trusted = bool(path.balancer.trusted_proxies) and _within(host, path.balancer.trusted_proxies)
+        self.origin = Origin(address, b"[%s]" % address if b":" in address else address, scheme, trusted)
+        self.parser = RequestParser(path.limits, trusted)
         self.keep = True  # may another request follow on this connection?
         self.busy = False  # a request is being served
 
@@ -46,16 +47,16 @@ class ClientConnection:
         gauge = path.board.own + S_CONNECTIONS
         path.board.q[gauge] += 1
         path.connections.add(self)
-        path.connections_of[self.address] += 1
+        path.connections_of[self.key] += 1
         try:
             most = path.limits.connections_per_client
-            if most and path.connections_of[self.address] > most:
-                text = f"more than {most} connections from {self.address.decode()}"
+            if most and path.connections_of[self.key] > most:
+                text = f"more than {most} connections from {self.key}"
                 self._reject(BadRequest("too_many_connections", text, HTTPStatus.TOO_MANY_REQUESTS))
             while self.keep and (request := self._next_request()) is not None:
                 self.busy = True
                 self.keep = request.keep_alive
-                request.client_key = self.address.decode()
+                request.client_key = self.key
                 if request.last_hop or request.target.startswith(b"/-/"):
                     self._answer_own(request)
                 else:
@@ -66,9 +67,9 @@ class ClientConnection:
             pass  # it is gone, or takes nothing more: there is nobody to tell
         finally:
             path.connections.discard(self)
-            path.connections_of[self.address] -= 1
-            if not path.connections_of[self.address]:
-                del path.connections_of[self.address]
+            path.connections_of[self.key] -= 1
+            if not path.connections_of[self.key]:
+                del path.connections_of[self.key]
             path.board.q[gauge] -= 1
             self.stream.close()
 
@@ -211,7 +212,7 @@ class ClientConnection:
         board.q[board.own + S_REJECTED] += 1
         sent = self.answer_error(error, None)
         self.path.log_access(
-            at=round(time(), 3), id=None, client=self.address.decode(), method=None, target=None,
+            at=round(time(), 3), id=None, client=self.key, method=None, target=None,
             status=int(error.status), node=None, why=None, attempts=0, ms=0, bytes_in=0, bytes_out=sent,
             end=error.reason,
         )  # fmt: skip

@@ -66,7 +66,7 @@ class DataPath:
         self.picker = Picker(board, balancer.algorithm, fleet.health.slow_start_s, self.rng, self.routes.groups)
         self.queue = RequestQueue(balancer.queue)
         self.sticky = StickyCookie(balancer.sticky, read_token()) if balancer.sticky else None
-        self.connections_of: Counter[bytes] = Counter()  # by client address
+        self.connections_of: Counter[str] = Counter()  # by client address
         self.ejector = Ejector(board, fleet.health.ejection)
         self.connections: set[ClientConnection] = set()
         self.draining = False
@@ -77,7 +77,7 @@ class DataPath:
         self.report_seen: list[float] = [0.0] * len(fleet.nodes)
         self._id_prefix = f"{secrets.token_hex(4)}-".encode()
         self._ids = itertools.count(1)
-        self._decisions = LineLog(paths.log_dir() / "decisions.jsonl") if balancer.decision_log else None
+        self.decisions = LineLog(paths.log_dir() / "decisions.jsonl") if balancer.decision_log else None
         self.picker.refresh(monotonic())
         self._housekeeper = gevent.spawn(self._housekeep)
 
@@ -86,14 +86,13 @@ class DataPath:
         return b"%s%x" % (self._id_prefix, next(self._ids))
 
     def log_decision(self, request: Request, node: str) -> None:
-        """Write a pick with what it was made from, when decision logging is on.
+        """Write a pick with what it was made from. Only when decision logging is on.
 
         `scores` is what the algorithm saw of each candidate at that moment; other workers may have changed it since.
         """
-        if self._decisions is None:
-            return
+        assert self.decisions is not None
         picker = self.picker
-        self._decisions.write_json(
+        self.decisions.write_json(
             {
                 "at": time(),
                 "id": request.id.decode("latin-1"),
@@ -134,8 +133,8 @@ class DataPath:
         self.board.save()
         self.close_idle()
         self.access.close()
-        if self._decisions is not None:
-            self._decisions.close()
+        if self.decisions is not None:
+            self.decisions.close()
         self.waits.close()
 
     def _housekeep(self) -> None:
@@ -148,8 +147,8 @@ class DataPath:
             if beat % 3 == 0:
                 self.access.flush()
                 self.board.q[self.board.own + S_DROPPED_LINES] = self.access.dropped
-                if self._decisions is not None:
-                    self._decisions.flush()
+                if self.decisions is not None:
+                    self.decisions.flush()
             if beat % 10 == 0:
                 for pool in self.pools:
                     pool.close_idle(now - self.timeouts.node_keep_alive_s)

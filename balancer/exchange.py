@@ -8,7 +8,6 @@ In flight goes up with the pick and down in `finally`, so however an attempt end
 happens inside an attempt is in attempt.py.
 """
 
-from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from time import monotonic, time
 from typing import TYPE_CHECKING
@@ -134,7 +133,8 @@ class Exchange:
                     raise
             finally:
                 node.end()
-                path.queue.wake()
+                if path.queue.line:
+                    path.queue.wake()
             if unreached is not None:
                 self._hold(unreached)
 
@@ -168,33 +168,33 @@ class Exchange:
     def _pick(self, tried: list[NodeRecord]) -> NodeRecord:
         """A node; waits a little when none is ready, because one may be back in a moment."""
         path = self.path
-        preferred = path.sticky.node_of(self.request.fields) if path.sticky else None
-        self.stuck = preferred
-
-        def pick() -> NodeRecord:
-            self.request.sequence = path.picker.sequence(self.group)
-            node = path.picker.pick(self.request, tried, monotonic(), self.group, preferred)
-            path.log_decision(self.request, node.name)
-            return node
-
-        deadline = self.started + path.timeouts.no_node_s
+        if path.sticky:
+            self.stuck = path.sticky.node_of(self.request.fields)
         while True:
             try:
-                return pick() if not path.queue else self._queued(pick)
+                return self._choose(tried) if not path.queue.line else self._queued(tried)
             except AllBusy:
-                return self._queued(pick)
+                return self._queued(tried)
             except NoReadyNode as error:
-                if error.reason != "no_ready_node" or monotonic() >= deadline:
+                if error.reason != "no_ready_node" or monotonic() >= self.started + path.timeouts.no_node_s:
                     raise
                 gevent.sleep(0.05)
                 self._check_client()
 
-    def _queued(self, pick: Callable[[], NodeRecord]) -> NodeRecord:
+    def _choose(self, tried: list[NodeRecord]) -> NodeRecord:
+        path, request = self.path, self.request
+        request.sequence = path.picker.sequence(self.group)
+        node = path.picker.pick(request, tried, monotonic(), self.group, self.stuck)
+        if path.decisions is not None:
+            path.log_decision(request, node.name)
+        return node
+
+    def _queued(self, tried: list[NodeRecord]) -> NodeRecord:
         """Wait in line for a node that has room."""
         board, begun = self.path.board, monotonic()
         board.q[board.own + S_QUEUED] += 1
         try:
-            return self.path.queue.wait(pick, self._check_client)
+            return self.path.queue.wait(lambda: self._choose(tried), self._check_client)
         finally:
             board.q[board.own + S_QUEUED] -= 1
             self.queued_s += monotonic() - begun

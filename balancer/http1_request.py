@@ -1,6 +1,7 @@
 """A client's request: its bytes in, a head that is safe to forward and a body out.
 
-httptools (llhttp, strict) splits the bytes; the rules that it leaves to its caller are here. RFC 9110 section 7.6 and
+httptools (llhttp, strict) splits the bytes; the rules that it leaves to its caller are here, in http1_fields.py and in
+http1_target.py. RFC 9110 section 7.6 and
 RFC 9112 are the law; where they allow a choice between lenient and strict, we are strict: what two parsers could read
 differently never reaches a node.
 """
@@ -10,37 +11,12 @@ from collections import deque
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from balancer.http1_fields import (
-    ACTIONS,
-    CLAIM,
-    CODING,
-    CONNECTION,
-    DROP,
-    EXPECT,
-    FORWARD,
-    FORWARDED_NAMES,
-    HOST,
-    ID,
-    LENGTH,
-    MAX_FORWARDS,
-    NEVER_NAMED,
-    TRACE,
-    UPGRADE,
-    actions_of,
-)  # fmt: skip
+from balancer.http1_fields import Fields, SortedFields, sort_fields
 from balancer.http1_target import target_and_host
 from cluster.config import Kind, Limits
 from cluster.errors import BadRequest, NotImplementedHere, TooLarge
 
-Fields = list[tuple[bytes, bytes]]
-
-_TRACE = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)  # W3C Trace Context 3.2
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
-
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
-_OWS = b" \t"
 
 _KINDS = {b"api": Kind.API.value, b"image": Kind.IMAGE.value, b"video": Kind.VIDEO.value}
 
@@ -49,36 +25,33 @@ class Request:
     """A request whose head is read, valid, and safe to forward; its body arrives in `chunks`."""
 
     __slots__ = (
-        "body_bytes", "chunked", "chunks", "client_key", "complete", "connection", "expects_continue", "fields",
-        "forwarded", "host", "id", "keep_alive", "kind", "last_hop", "length", "method", "sequence", "target",
-        "upgrade", "version_1_1",
+        "body_bytes", "chunked", "chunks", "client_key", "complete", "expects_continue", "fields", "has_body", "host",
+        "id", "keep_alive", "kind", "last_hop", "length", "method", "sequence", "sorted", "target", "trace", "upgrade",
+        "version_1_1",
     )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.version_1_1 = True
-        self.fields: Fields = []
-        self.host = b""
-        self.id = b""
-        self.forwarded: dict[int, bytes] = {}
-        self.connection: frozenset[bytes] = frozenset()
+    def __init__(self, fields: SortedFields, target: bytes, host: bytes) -> None:
+        self.sorted = fields
+        self.method = fields.method
+        self.target = target
+        self.host = host
+        self.version_1_1 = fields.version_1_1
+        self.fields = fields.kept
+        self.id = fields.id
+        self.trace = b""
+        self.length = fields.length
+        self.chunked = fields.chunked
+        self.has_body = fields.has_body
+        self.expects_continue = fields.expects_continue
+        self.last_hop = fields.last_hop
+        self.upgrade = fields.upgrade
         self.kind = "general"
         self.client_key = ""
         self.sequence = 0
         self.keep_alive = True
-        self.length: int | None = None
-        self.chunked = False
-        self.expects_continue = False
-        self.last_hop = False  # Max-Forwards: 0, so it is for us to answer
-        self.upgrade = b""
         self.chunks: deque[bytes] = deque()
         self.body_bytes = 0
         self.complete = False
-
-    @property
-    def has_body(self) -> bool:
-        return self.chunked or bool(self.length)
 
     @property
     def idempotent(self) -> bool:
@@ -116,6 +89,7 @@ class RequestParser:
         self._trailers = 0
         self._url = b""
         self._fields: Fields = []
+        self._sorted: SortedFields | None = None  # of the last head
         self._current: Request | None = None
 
     def feed(self, data: bytes) -> None:
@@ -226,17 +200,17 @@ class RequestParser:
         if self._head_bytes + self._fed > limit and self._exact_head_bytes() > limit:
             raise self._head_too_large()
         parser = self._parser
-        request = Request()
-        request.method = parser.get_method()
-        version = parser.get_http_version()
-        if version != "1.1":
-            if version != "1.0":
-                raise NotImplementedHere("version", f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
-            request.version_1_1 = False
-        if self._held or not self._data.startswith(self._url + b" HTTP/1.", len(request.method) + 1):
-            self._check_line(request.method)
+        method, version = parser.get_method(), parser.get_http_version()
+        if version != "1.1" and version != "1.0":
+            raise NotImplementedHere("version", f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
+        if self._held or not self._data.startswith(self._url + b" HTTP/1.", len(method) + 1):
+            self._check_line(method)
         self._body_fed = 0
-        self._check(request)
+        fields = self._sorted
+        if fields is None or not fields.same(method, self._fields, version == "1.1"):
+            fields = self._sorted = sort_fields(method, self._fields, version == "1.1", self._limits, self._trusting)
+        request = Request(fields, *target_and_host(method, self._url, fields.hosts, fields.version_1_1))
+        request.kind = _KINDS.get(request.target[1:].partition(b"?")[0].partition(b"/")[0], "general")
         request.keep_alive = parser.should_keep_alive() if not request.upgrade else True
         self._current = request
         self.requests.append(request)
@@ -270,113 +244,3 @@ class RequestParser:
             is_there = line in raw  # behind another request, of which only llhttp knows the end
         if not is_there:
             raise BadRequest("request_line", "the request line is not METHOD target HTTP/1.1 with one blank between")
-
-    # -- the rules ---------------------------------------------------------------------------------------------------
-
-    def _check(self, request: Request) -> None:
-        """Sort the fields, and refuse what could be read in two ways."""
-        hosts: list[bytes] = []
-        lengths: list[bytes] = []
-        codings: list[bytes] = []
-        named: set[bytes] = set()
-        upgrade = b""
-        kept: Fields = []
-        actions = actions_of
-        for field in self._fields:
-            action = actions[field[0]]
-            if action == FORWARD:
-                kept.append(field)
-            elif action == HOST:
-                hosts.append(field[1])
-            elif action == CONNECTION:
-                named.update(token.strip().lower() for token in field[1].split(b","))
-            elif action == LENGTH:
-                lengths.append(field[1].strip(_OWS))
-            elif action == CODING:
-                codings.append(field[1].rstrip(b" "))  # with a tab llhttp refuses it
-            elif action == EXPECT:
-                if field[1].strip(_OWS).lower() != b"100-continue":
-                    raise NotImplementedHere("expectation", "only Expect: 100-continue is understood", 417)
-                request.expects_continue = request.version_1_1
-            elif action == UPGRADE:
-                upgrade = field[1].strip(_OWS)
-            elif action == TRACE:
-                if _TRACE.fullmatch(field[1]) and TRACE not in request.forwarded:
-                    request.forwarded[TRACE] = field[1]
-            elif action == ID:
-                if _REQUEST_ID.fullmatch(field[1]):
-                    request.id = field[1]
-            elif action == CLAIM:
-                if self._trusting:
-                    kept.append(field)
-            elif action == MAX_FORWARDS:
-                kept.append((field[0], self._hops_left(request, field[1])))
-            elif action != DROP:  # forwarded-*, via: ours to extend or replace
-                before = request.forwarded.get(action)
-                request.forwarded[action] = field[1] if before is None else before + b", " + field[1]
-        if named:
-            drop = named - NEVER_NAMED
-            if drop:
-                kept = [field for field in kept if field[0].lower() not in drop]
-                for name in drop & FORWARDED_NAMES:
-                    request.forwarded.pop(ACTIONS[name], None)
-                if b"x-request-id" in drop:
-                    request.id = b""
-        request.fields = kept
-        self._check_framing(request, lengths, codings)
-        method = request.method
-        request.target, request.host = target_and_host(method, self._url, hosts, request.version_1_1)
-        request.kind = _KINDS.get(request.target[1:].partition(b"?")[0].partition(b"/")[0], "general")
-        if (
-            upgrade.lower() == b"websocket"
-            and b"upgrade" in named
-            and request.method == b"GET"
-            and request.version_1_1
-            and not request.has_body
-        ):
-            request.upgrade = upgrade
-        if request.has_body and method == b"TRACE":
-            raise BadRequest("trace_with_content", "a TRACE request has no content (RFC 9110 section 9.3.8)")
-
-    def _hops_left(self, request: Request, value: bytes) -> bytes:
-        """RFC 9110 section 7.6.2: for OPTIONS and TRACE one less at each hop, and who gets 0 answers."""
-        if request.method not in (b"OPTIONS", b"TRACE"):
-            return value
-        if not value.strip(_OWS).isdigit() or len(value) > 18:
-            raise BadRequest("max_forwards", "Max-Forwards must be digits")
-        request.last_hop = request.last_hop or not int(value)
-        return b"%d" % max(0, int(value) - 1)
-
-    def _check_framing(self, request: Request, lengths: list[bytes], codings: list[bytes]) -> None:
-        """RFC 9112 section 6.3: one length, or exactly `chunked`, never both."""
-        if codings:
-            if not request.version_1_1:
-                raise BadRequest("coding_in_1_0", "Transfer-Encoding in an HTTP/1.0 request")
-            coding = b",".join(codings).lower()
-            if coding != b"chunked":
-                if coding.rpartition(b",")[2].strip(_OWS) != b"chunked" or coding.count(b"chunked") > 1:
-                    raise BadRequest("coding", "Transfer-Encoding must end with chunked, once (RFC 9112 section 6.3)")
-                raise NotImplementedHere("coding", "no Transfer-Encoding but chunked is understood")
-            if lengths:
-                raise BadRequest("length_and_coding", "both Content-Length and Transfer-Encoding")
-            request.chunked = True
-        elif lengths:
-            if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
-                raise BadRequest("length", "Content-Length must be there once, as digits")
-            request.length = int(lengths[0])
-            if self._limits.body_bytes and request.length > self._limits.body_bytes:
-                raise TooLarge("body_too_large", f"the body is over {self._limits.body_bytes} bytes", 413)
-
-
-def request_head(request: Request, node_host: bytes, forwarded: bytes) -> bytes:
-    """The head that a node gets. `forwarded`: the X-Forwarded-*, Via and X-Request-Id lines, made by the caller."""
-    lines = [request.method + b" " + request.target + b" HTTP/1.1\r\nHost: " + (request.host or node_host)]
-    lines += [name + b": " + value for name, value in request.fields]
-    if request.chunked:
-        lines.append(b"Transfer-Encoding: chunked")
-    elif request.length is not None:
-        lines.append(b"Content-Length: %d" % request.length)
-    if request.upgrade:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade)
-    lines.append(forwarded)
-    return b"\r\n".join(lines)

@@ -19,21 +19,22 @@ _DROPPED_FROM_ANSWER = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade",
      b"content-length", ORCA_HEADER.encode(), NODE_HEADER.lower().encode(), REQUEST_ID_HEADER.lower().encode()}
 )  # fmt: skip
-_PASS, _SPECIAL, _DATE = 0, 1, 2
 _USUAL_REASONS = frozenset({b"", *(status.phrase.encode() for status in HTTPStatus)})
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class _AnswerNames(dict[bytes, int]):
-    def __missing__(self, name: bytes) -> int:
+class _LineBegins(dict[bytes, bytes | None]):
+    """Field name as sent -> how its line to the client begins, learned as names come by; None: looked at first."""
+
+    def __missing__(self, name: bytes) -> bytes | None:
         lower = name.lower()
-        action = _SPECIAL if lower in _DROPPED_FROM_ANSWER else _DATE if lower == b"date" else _PASS
+        begin = None if lower in _DROPPED_FROM_ANSWER or lower == b"date" else name + b": "
         if len(self) < 2000:
-            self[name] = action
-        return action
+            self[name] = begin
+        return begin
 
 
-_answer_names = _AnswerNames()
+_line_begins = _LineBegins()
 
 
 class ResponseParser:
@@ -116,16 +117,15 @@ class ResponseParser:
         if self.head_complete:
             return  # trailers are dropped
         self._fields += 1
-        if self._fields > self._limits.fields:
-            raise NodeFailed("too_many_fields", f"the node sent over {self._limits.fields} header fields", sent=True)
-        action = _answer_names[name]
-        if action != _SPECIAL:
-            self.lines.append(name + b": " + value)
-            if action == _DATE:
-                self.dated = True
+        begin = _line_begins[name]
+        if begin is not None:
+            self.lines.append(begin + value)
             return
         lower = name.lower()
-        if lower == b"content-length":
+        if lower == b"date":
+            self.dated = True
+            self.lines.append(name + b": " + value)
+        elif lower == b"content-length":
             value = value.strip(b" \t")
             if self.length is not None or not value.isdigit():
                 raise NodeFailed("length", "the node's Content-Length is not one number", sent=True)
@@ -135,6 +135,8 @@ class ResponseParser:
                 raise NodeFailed("coding", "the node's Transfer-Encoding is not exactly chunked", sent=True)
             self.chunked = True
         elif lower == b"connection":
+            if value.lower() in (b"keep-alive", b"close"):  # llhttp knows what these mean
+                return
             named = {token.strip().lower() for token in value.split(b",")}
             self.named = named if self.named is None else self.named | named
         elif lower == b"upgrade":
@@ -146,6 +148,8 @@ class ResponseParser:
         status = self._parser.get_status_code()
         if not 100 <= status <= 599:
             raise NodeFailed("status", f"the node's status {status} is not one (RFC 9110 section 15)", sent=True)
+        if self._fields > self._limits.fields:
+            raise NodeFailed("too_many_fields", f"the node sent over {self._limits.fields} header fields", sent=True)
         if self.reason not in _USUAL_REASONS and _CONTROL.search(self.reason):
             raise NodeFailed("reason", "the node's reason phrase holds control characters", sent=True)
         version = self._parser.get_http_version()

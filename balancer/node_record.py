@@ -161,15 +161,13 @@ class NodeRecord:
         q, d, at = self._q, self._d, self.own
         q[at + NODE_HEAD + bucket] += 1
         q[at + N_FAILURES] = 0
-        self._average(at + N_LATENCY_MS, latency_ms)
+        old = d[at + N_LATENCY_MS]
+        d[at + N_LATENCY_MS] = old + EWMA * (latency_ms - old) if old else latency_ms
         d[at + N_LATENCY_AT] = now
         if unqueued:
-            self._average(at + N_OWN_SERVICE_MS, latency_ms)
+            old = d[at + N_OWN_SERVICE_MS]
+            d[at + N_OWN_SERVICE_MS] = old + EWMA * (latency_ms - old) if old else latency_ms
             d[at + N_OWN_SERVICE_AT] = now
-
-    def _average(self, word: int, sample: float) -> None:
-        old = self._d[word]
-        self._d[word] = sample if old == 0.0 else old + EWMA * (sample - old)
 
     def reported(self, report: NodeReport, now: float) -> None:
         """A report that an answer brought."""

@@ -92,8 +92,7 @@ class Picker:
 
     def sequence(self, group: int = 0) -> int:
         """Picks made so far in a group by all workers of this balancer."""
-        q = self._board.q
-        return sum([q[at] for at in self._picks[group]])
+        return sum(map(self._board.q.__getitem__, self._picks[group]))
 
     def why_none(self, group: int = 0) -> str:
         """One sentence for people: why no node may be picked."""

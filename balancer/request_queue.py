@@ -25,24 +25,21 @@ class RequestQueue:
 
     def __init__(self, settings: Queue) -> None:
         self._settings = settings
-        self._line: deque[Event] = deque()
-
-    def __len__(self) -> int:
-        return len(self._line)
+        self.line: deque[Event] = deque()
 
     def wait(self, attempt: Callable[[], T], check: Callable[[], None]) -> T:
         """Wait in line until `attempt` succeeds; it raises AllBusy as long as it cannot.
 
         `check` is called now and then and may raise to give up. NoReadyNode when the line is full or the time is over.
         """
-        if len(self._line) >= self._settings.size:
-            raise NoReadyNode("queue_full", f"{len(self._line)} requests wait for a node already")
+        if len(self.line) >= self._settings.size:
+            raise NoReadyNode("queue_full", f"{len(self.line)} requests wait for a node already")
         deadline = monotonic() + self._settings.timeout_s
         mine = Event()
-        self._line.append(mine)
+        self.line.append(mine)
         try:
             while (left_s := deadline - monotonic()) > 0:
-                first = self._line[0] is mine
+                first = self.line[0] is mine
                 if first:
                     try:
                         return attempt()
@@ -52,11 +49,11 @@ class RequestQueue:
                 mine.clear()
                 check()
         finally:
-            self._line.remove(mine)
+            self.line.remove(mine)
             self.wake()
         raise NoReadyNode("queue_timeout", f"every node was busy for {self._settings.timeout_s:g} s")
 
     def wake(self) -> None:
         """An attempt has ended: let the first in line look."""
-        if self._line:
-            self._line[0].set()
+        if self.line:
+            self.line[0].set()

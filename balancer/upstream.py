@@ -40,6 +40,7 @@ class NodePool:
 
     def __init__(self, name: str, host: str, port: int, timeouts: Timeouts, limits: Limits, waits: Waits) -> None:
         self.name = name
+        self.raw_name = name.encode("ascii")
         self.authority = f"{host}:{port}".encode("ascii", "replace")
         self._host = host
         self._port = port

@@ -7,17 +7,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from balancer.http1_request import Request, RequestParser, request_head
+from balancer.http1_fields import SortedFields
+from balancer.http1_request import Request, RequestParser
+from balancer.node_head import Origin, request_head
 from cluster.config import Limits
 from tests.balancer.requests_table import ACCEPTED, CHUNKED, END, REFUSED, get, post
 
 LIMITS = Limits()
+ORIGIN = Origin(b"10.1.2.3", b"10.1.2.3", b"http", False)
 
 
 def seen(request: Request, body: bytes) -> dict[str, Any]:
     """Everything that a request is, for comparing."""
-    kept = {name: getattr(request, name) for name in Request.__slots__ if name not in ("chunks", "sequence")}
-    return {**kept, "body": body, "head": request_head(request, b"node:1", b"X: y\r\n\r\n")}
+    kept = {name: getattr(request, name) for name in Request.__slots__ if name not in ("chunks", "sequence", "sorted")}
+    fields = {name: getattr(request.sorted, name) for name in SortedFields.__slots__ if name != "for_node"}
+    request.trace = b"t"
+    return {**fields, **kept, "body": body, "head": request_head(request, ORIGIN, b"node:1")}
 
 
 def parsed(data: bytes, *cuts: int, limits: Limits = LIMITS) -> tuple[list[dict[str, Any]], str, int]:
@@ -216,7 +221,7 @@ def test_a_websocket_upgrade_is_recognised_and_what_follows_is_not_parsed() -> N
         assert parser.error is None
         request = parser.requests.popleft()
         assert request.upgrade == b"WebSocket"
-        head = request_head(request, b"node:1", b"X: y\r\n\r\n")
+        head = request_head(request, ORIGIN, b"node:1")
         assert b"Connection: Upgrade\r\nUpgrade: WebSocket\r\n" in head
         assert b"Sec-WebSocket-Key: x\r\n" in head
 
@@ -315,19 +320,6 @@ def test_what_was_good_before_the_bad_is_served_first() -> None:
     parser.feed(get(line=b"GET /1 HTTP/1.1") + get(line=b"GET /2 HTTP/1.1") + b"\0")
     assert [request.target for request in parser.requests] == [b"/1", b"/2"]
     assert parser.error is not None
-
-
-def test_the_head_for_a_node() -> None:
-    head = request_head(
-        request_of(post(b"Accept: */*", b"Content-Length: 5", body=b"abcde", line=b"PUT /x HTTP/1.1")),
-        b"node:1",
-        b"X-Request-Id: 7\r\n\r\n",
-    )
-    assert head == (
-        b"PUT /x HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nContent-Length: 5\r\nX-Request-Id: 7\r\n\r\n"
-    )
-    old = request_head(request_of(b"GET / HTTP/1.0\r\n\r\n"), b"node:1", b"\r\n")
-    assert old.startswith(b"GET / HTTP/1.1\r\nHost: node:1\r\n"), "a node needs a Host, even if the client gave none"
 
 
 def request_of(raw: bytes) -> Request:

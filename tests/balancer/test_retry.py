@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from balancer.http1_fields import SortedFields
 from balancer.http1_request import Request
 from balancer.retry import may_retry
 from cluster.errors import NodeFailed, NodeTooSlow
@@ -13,9 +14,7 @@ SENT = NodeFailed("closed", "", sent=True)
 
 
 def request_of(method: bytes) -> Request:
-    request = Request()
-    request.method = method
-    return request
+    return Request(SortedFields(method, [], version_1_1=True), b"/", b"a.example")
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"])

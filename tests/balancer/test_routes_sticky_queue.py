@@ -139,7 +139,7 @@ def test_the_queue_is_first_come_first_served() -> None:
         gevent.sleep(0)
     gevent.joinall(clients, timeout=5, raise_error=True)
     assert order == [0, 1, 2, 3, 4]
-    assert len(queue) == 0
+    assert not queue.line
 
 
 def test_the_queue_is_bounded_and_says_why() -> None:
@@ -154,7 +154,7 @@ def test_the_queue_is_bounded_and_says_why() -> None:
     with pytest.raises(NoReadyNode) as late:
         queue.wait(busy, lambda: None)
     assert late.value.reason == "queue_timeout"
-    assert len(queue) == 0
+    assert not queue.line
 
 
 def test_who_leaves_the_line_lets_the_next_one_look() -> None:
