@@ -5,6 +5,7 @@ end as their program does.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -19,8 +20,19 @@ from rich.table import Table
 
 from cluster.paths import state_dir
 from lab.lan.errors import LanError
-from lab.lan.host import OPERATOR, Host
+from lab.lan.fault import DIRECTIONS, DOES, Fault
+from lab.lan.faults import clear, inject
+from lab.lan.forward import forward
+from lab.lan.host import Host
 from lab.lan.lan import Lan
+
+VALUES = {
+    "percent": "loss: how many of a hundred frames",
+    "delay_ms": "delay: one way",
+    "jitter_ms": "delay: evenly so much more or less",
+    "kbytes_s": "bandwidth: kilobytes a second",
+    "leave_kb": "disk-full: what may still be written",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,15 +80,13 @@ def show(options: argparse.Namespace) -> int:
         return 0
     if not lan.is_up:
         raise LanError(f"the LAN in {lan.state} has ended (its keeper is gone); `down` clears its folder away")
-    table = Table("host", "address", "state", "ssh, from the operator's place")
+    table = Table("host", "address", "state", "faults")
     for host in [*lan.hosts, lan.operator]:
-        ssh = (
-            f"ssh -F {os.path.relpath(lan.ssh_config)} {host.name}"
-            if host.name != OPERATOR
-            else "python -m lab.lan shell"
-        )
-        table.add_row(host.name, host.address, "on" if host.is_on else "off", ssh)
-    Console().print(table)
+        faults = ", ".join(fault.describe() for fault in lan.faults if fault.host == host.name)
+        table.add_row(host.name, host.address, "on" if host.is_on else "off", faults)
+    console = Console()
+    console.print(table)
+    console.print(f"ssh, at the operator's place: ssh -F {lan.ssh_config} {lan.hosts[0].name}", soft_wrap=True)
     return 0
 
 
@@ -89,6 +99,32 @@ def shell(options: argparse.Namespace) -> int:
     """A shell at the operator's place, or the command given."""
     operator = Lan.load(options.state).operator
     return _attached(operator, options.argv or [os.environ.get("SHELL", "/bin/bash")])
+
+
+def fault(options: argparse.Namespace) -> int:
+    """Bring a fault about, and say what proves it."""
+    said = {field.name: getattr(options, field.name) for field in dataclasses.fields(Fault)}
+    print(inject(Lan.load(options.state), Fault(**said)))
+    return 0
+
+
+def take_back(options: argparse.Namespace) -> int:
+    """End faults; turn on what is off."""
+    for gone in clear(Lan.load(options.state), options.host, options.kind):
+        print(f"{gone.host}: {gone.describe()} is over")
+    return 0
+
+
+def carry(options: argparse.Namespace) -> int:
+    """A port of the LAN on this machine's loopback."""
+    lan = Lan.load(options.state)
+
+    def ready(port: int) -> None:
+        print(f"http://127.0.0.1:{port}/ is port {options.port} of {options.host}; Ctrl-C ends it", flush=True)
+
+    listen = options.port if options.listen is None else options.listen
+    forward(lan, lan.host(options.host), options.port, listen=listen, ready=ready)
+    return 0
 
 
 def _attached(host: Host, argv: list[str]) -> int:
@@ -131,6 +167,22 @@ def _options(argv: list[str]) -> argparse.Namespace:
     verb("list", show, "hosts, addresses, ssh").add_argument("--json", action="store_true", help="print all as JSON")
     verb("exec", execute, "run a program in a host, past its network: exec HOST -- COMMAND ...").add_argument("host")
     verb("shell", shell, "a shell on the LAN, with this machine's files (or one command: shell -- COMMAND ...)")
+    breaking = verb(
+        "fault", fault, "bring a fault about, and prove it: " + "; ".join(f"{k}: {d}" for k, d in DOES.items())
+    )
+    breaking.add_argument("host", metavar="HOST")
+    breaking.add_argument("kind", metavar="KIND", choices=list(DOES), help=", ".join(DOES))
+    breaking.add_argument("--direction", choices=DIRECTIONS, default="both", help="seen from the host (default both)")
+    breaking.add_argument("--peer", metavar="HOST", help="only between these two (partition, loss)")
+    for name, text in VALUES.items():
+        breaking.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="N", help=text)
+    clearing = verb("clear", take_back, "take back all faults (or a host's, or a kind's); turn on what is off")
+    clearing.add_argument("host", nargs="?", metavar="HOST")
+    clearing.add_argument("kind", nargs="?", metavar="KIND", choices=list(DOES))
+    forwarding = verb("forward", carry, "a port of a host on this machine's 127.0.0.1, for a browser")
+    forwarding.add_argument("host", metavar="HOST")
+    forwarding.add_argument("port", type=int, metavar="PORT")
+    forwarding.add_argument("--listen", type=int, metavar="PORT", help="here (default the same; 0: any free one)")
     # What stands behind `--` is another program's, with options of its own.
     own = argv[: argv.index("--")] if "--" in argv else argv
     options = parser.parse_args(own)

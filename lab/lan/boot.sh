@@ -31,6 +31,7 @@ if [ -n "$first_boot" ]; then
     rm -rf etc/pip.conf etc/ssh/ssh_host_* etc/systemd/system/*.wants etc/machine-id etc/resolv.conf
     cp -r "$files/." .
     chmod 0600 etc/ssh/ssh_host_*_key
+    touch var/log/lastlog var/log/wtmp
 fi
 rm -rf tmp/* # as a real boot does
 for folder in "$@"; do
@@ -69,7 +70,8 @@ pivot_root . .
 umount -l .
 cd /
 
-read -r _ # until eth0 is there
+/usr/sbin/sshd -t -f /etc/ssh/sshd_lan_config # says what is wrong, if anything
+read -r _                                     # until eth0 is there
 ip link set lo up
 ip addr add "$address" dev eth0
 ip link set eth0 up

@@ -52,6 +52,11 @@ class Host:
         return self.state / "hosts" / self.name
 
     @property
+    def mac(self) -> str:
+        """The hardware address of its eth0: locally administered, the address's last number at the end."""
+        return f"02:4c:41:4e:00:{int(self.address.rpartition('.')[2]):02x}"
+
+    @property
     def is_on(self) -> bool:
         """Whether its first process lives."""
         return self.pid > 0 and started(self.pid) == self.started

@@ -23,13 +23,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from lab.lan.errors import LanError
+from lab.lan.fault import Fault
 from lab.lan.host import OPERATOR, Host, write_json
-from lab.lan.namespaces import check_machine, entering, powerless, started
+from lab.lan.namespaces import check_machine, end_sharing_network, entering, powerless, started
 from lab.lan.sshd import write_files
+from lab.lan.starting import Starting
 
 HERE = Path(__file__).resolve().parent
 NETWORK = "10.77.0"  # the same in every LAN: they cannot see each other
 BITS = 24
+FOLDERS = ("hosts", "disks", "logs", "cables")
+FILES = ("lan.json", "lan.new", "id_ed25519", "id_ed25519.pub", "known_hosts", "ssh_config")
 MOST_HOSTS = 200
 UP_WITHIN_S = 30.0
 RESERVED = (OPERATOR, "localhost", "keeper")
@@ -48,9 +52,10 @@ class Lan:
     operator: Host
     disk_mb: int = 1024
     share: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     keeper_pid: int = 0
     keeper_started: int = 0
-    _leash: "subprocess.Popen[bytes] | None" = None
+    _leash: Starting | None = None
 
     @classmethod
     def up(
@@ -80,12 +85,10 @@ class Lan:
         shells = dict(shells or {})
         _check(names, shells, share)
         state = state.absolute()
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(state):
-            if (state / "lan.json").exists():
-                if cls.load(state).is_up:
-                    raise LanError(f"a LAN is up in {state}: python -m lab.lan down, or another --state")
-                _sweep(state)
+        with locked(state, make=True):
+            if (state / "lan.json").exists() and cls.load(state).is_up:
+                raise LanError(f"a LAN is up in {state}: python -m lab.lan down, or another --state")
+            _sweep(state)  # what one left behind that was killed
             lan = cls(
                 state,
                 [
@@ -117,6 +120,7 @@ class Lan:
             Host.from_json(saved["operator"]),
             saved["disk_mb"],
             saved["share"],
+            [Fault(**entry) for entry in saved["faults"]],
             saved["keeper_pid"],
             saved["keeper_started"],
         )
@@ -136,9 +140,16 @@ class Lan:
         for host in [*self.hosts, self.operator]:
             if host.name == name:
                 return host
-        raise LanError(
-            f"no host {name!r} in this LAN; there are {', '.join(h.name for h in [*self.hosts, self.operator])}"
-        )
+        there = ", ".join(host.name for host in [*self.hosts, self.operator])
+        raise LanError(f"no host {name!r} in this LAN; there are {there}")
+
+    def refresh(self) -> None:
+        """Read lan.json again: another process may have changed the faults, or turned a host off and on."""
+        saved = type(self).load(self.state)
+        self.faults = saved.faults
+        for host in self.hosts:
+            other = saved.host(host.name)
+            host.pid, host.started = other.pid, other.started
 
     def to_json(self) -> dict[str, Any]:
         """What lan.json holds and `list --json` prints."""
@@ -153,12 +164,14 @@ class Lan:
             "ssh_config": str(self.ssh_config),
             "hosts": [host.to_json() for host in self.hosts],
             "operator": self.operator.to_json(),
+            "faults": [fault.to_json() for fault in self.faults],
         }
 
     def down(self) -> None:
         """End everything in it and remove its files. Nothing happens to a LAN that is down."""
-        with _locked(self.state):
-            self._end()
+        if self.state.exists():
+            with locked(self.state):
+                self._end()
 
     def __enter__(self) -> Self:
         return self
@@ -168,7 +181,7 @@ class Lan:
     ) -> None:
         self.down()
 
-    def switch(self, argv: Sequence[str], *, input: str | None = None) -> str:
+    def at_switch(self, argv: Sequence[str], *, input: str | None = None) -> str:
         """Run a program in the network namespace that holds the switch (`ip`, `nft`); returns what it prints."""
         done = subprocess.run(
             entering(self.keeper_pid, ["net"], argv), input=input, capture_output=True, text=True, timeout=30
@@ -178,36 +191,42 @@ class Lan:
         return done.stdout
 
     def _start(self, stays: bool) -> None:
+        for folder in FOLDERS:
+            (self.state / folder).mkdir()
         write_files(self.state, self.hosts, self.operator)
         disks = self.state / "disks"
-        disks.mkdir()
-        script = [*UNSHARE, *FIRST, "bash", str(HERE / "keeper.sh"), str(disks), str(self.disk_mb)]
-        self._leash = self._spawn(powerless([*script, *(host.name for host in self.hosts)]), "keeper")
         limit = time.monotonic() + UP_WITHIN_S
-        self.keeper_pid = int(self._line(self._leash, limit, "the LAN's keeper"))
+        script = [*UNSHARE, *FIRST, "bash", str(HERE / "keeper.sh"), str(disks), str(self.disk_mb)]
+        self._leash = self._starting(powerless([*script, *(host.name for host in self.hosts)]), "keeper")
+        self.keeper_pid = int(self._leash.line(limit))
         self.keeper_started = started(self.keeper_pid) or 0
-        self._save()
+        self.save()
         self.boot([*self.hosts, self.operator], limit)
         if stays:
-            _tell(self._leash, "stay")
+            self._leash.tell("stay")
+            self._leash.leave()
+            self._leash = None
 
     def boot(self, hosts: Sequence[Host], limit: float) -> None:
         """Start hosts, all at once; returns when each one's sshd answers. `limit`: when to give up (time.monotonic)."""
-        boots = {host.name: self._spawn(self._boot_command(host), host.name) for host in hosts}
+        boots: list[Starting] = []
         cables = []
-        for host in hosts:
-            host.pid = int(self._line(boots[host.name], limit, f"host {host.name}"))
-            host.started = started(host.pid) or 0
-            mac = f"02:4c:41:4e:00:{int(host.address.rpartition('.')[2]):02x}"
-            peer = f"peer name eth0 address {mac} netns {host.pid}"
-            cables += [f"link add {host.port_name} type veth {peer}", f"link set {host.port_name} master lan0 up"]
-        self._save()
-        self.switch(["ip", "-batch", "-"], input="\n".join(cables) + "\n")
-        for host in hosts:
-            _tell(boots[host.name], "plugged in")
-        for host in hosts:
-            self._line(boots[host.name], limit, f"host {host.name}")
-            _leave(boots[host.name])
+        try:
+            boots += [self._starting(self._boot_command(host), host.name) for host in hosts]
+            for host, boot in zip(hosts, boots, strict=True):
+                host.pid = int(boot.line(limit))
+                host.started = started(host.pid) or 0
+                peer = f"peer name eth0 address {host.mac} netns {host.pid}"
+                cables += [f"link add {host.port_name} type veth {peer}", f"link set {host.port_name} master lan0 up"]
+            self.save()
+            self.at_switch(["ip", "-batch", "-"], input="\n".join(cables) + "\n")
+            for boot in boots:
+                boot.tell("plugged in")
+            for boot in boots:
+                boot.line(limit)
+        finally:
+            for boot in boots:
+                boot.leave()
 
     def _boot_command(self, host: Host) -> list[str]:
         address = f"{host.address}/{BITS}"
@@ -215,30 +234,22 @@ class Lan:
             script = [*UNSHARE, "bash", str(HERE / "operator.sh"), address, str(host.files)]
         else:
             disk = self.state / "disks" / host.name
-            script = [*UNSHARE, *FIRST, "bash", str(HERE / "boot.sh")]
-            script += [host.name, address, str(disk), str(host.files), *self.share]
-        return powerless(["nsenter", f"--target={self.keeper_pid}", *(f"--{s}" for s in KEEPER_SPACES), "--", *script])
+            script = [*UNSHARE, *FIRST, "bash", str(HERE / "boot.sh"), host.name, address, str(disk), str(host.files)]
+        spaces = [f"--{space}" for space in KEEPER_SPACES]
+        return powerless(["nsenter", f"--target={self.keeper_pid}", *spaces, "--", *script, *self.share])
 
-    def _spawn(self, argv: list[str], name: str) -> "subprocess.Popen[bytes]":
-        with (self.state / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0)
+    def _starting(self, argv: list[str], name: str) -> Starting:
+        who = "the LAN's keeper" if name == "keeper" else f"host {name}"
+        return Starting(argv, who, self.state / "logs" / f"{name}.log")
 
-    def _line(self, process: "subprocess.Popen[bytes]", limit: float, who: str) -> str:
-        """The next line that a starting process prints. LanError with the end of its log when it does not."""
-        assert process.stdout is not None
-        if select.select([process.stdout], [], [], max(0.0, limit - time.monotonic()))[0]:
-            line: bytes = process.stdout.readline()
-            if line.endswith(b"\n"):
-                return line.decode().strip()
-        said = (self.state / f"{who.split()[-1]}.log").read_text(errors="replace").strip().splitlines()[-5:]
-        raise LanError(f"{who} did not come up: {' | '.join(said) or 'it said nothing'}")
-
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write lan.json."""
         write_json(self.state / "lan.json", self.to_json())
 
     def _end(self) -> None:
         if self.is_up:
-            _end_guests(self.operator)
+            if self.operator.is_on:
+                end_sharing_network(self.operator.pid)
             keeper = os.pidfd_open(self.keeper_pid)
             try:
                 signal.pidfd_send_signal(keeper, signal.SIGKILL)
@@ -248,33 +259,28 @@ class Lan:
             finally:
                 os.close(keeper)
         if self._leash is not None:
-            _leave(self._leash)
-        _sweep(self.state)
-
-
-def _tell(process: "subprocess.Popen[bytes]", word: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(word.encode() + b"\n")
-
-
-def _leave(process: "subprocess.Popen[bytes]") -> None:
-    """Close the pipes to what a process, which itself has ended, left running."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    process.stdout.close()
-    process.wait()
+            self._leash.leave()
+        if not (self.state / "lan.json").exists() or type(self).load(self.state).keeper_pid == self.keeper_pid:
+            _sweep(self.state)  # else somebody ended this one and set up another here
+            if not any(self.state.iterdir()):
+                self.state.rmdir()
 
 
 @contextmanager
-def _locked(state: Path) -> Iterator[None]:
-    """One `up` or `down` at a time in a folder."""
-    try:
-        handle = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        raise LanError(f"no LAN in {state}: python -m lab.lan up, or say --state") from None
-    try:
+def locked(state: Path, make: bool = False) -> Iterator[None]:
+    """One at a time sets up, ends or changes the LAN in a folder. LanError when there is none and none to `make`."""
+    while True:
+        if make:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            handle = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            raise LanError(f"no LAN in {state}: python -m lab.lan up, or say --state") from None
         fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # else it was removed while we waited
+            break
+        os.close(handle)
+    try:
         yield
     finally:
         os.close(handle)
@@ -286,6 +292,8 @@ def _check(names: Sequence[str], shells: Mapping[str, str], share: Sequence[Path
     for name in names:
         if not NAME.fullmatch(name) or name in RESERVED:
             raise LanError(f"host name {name!r}: say a-z, 0-9 and '-', a letter first, not {', '.join(RESERVED)}")
+    if wrong := [program for program in shells.values() if "\n" in program]:
+        raise LanError(f"shell {wrong[0]!r}: say one program and its arguments, on one line")
     if twice := {name for name in names if names.count(name) > 1}:
         raise LanError(f"host name {', '.join(sorted(twice))} is given twice")
     if unknown := set(shells) - set(names):
@@ -295,45 +303,9 @@ def _check(names: Sequence[str], shells: Mapping[str, str], share: Sequence[Path
             raise LanError(f"share {folder}: no such folder on this machine")
 
 
-def _end_guests(operator: Host) -> None:
-    """End what runs at the operator's place: its processes are the machine's, so they do not end with the keeper."""
-    if not operator.is_on:
-        return
-    network = os.readlink(f"/proc/{operator.pid}/ns/net")
-    if os.readlink("/proc/self/ns/net") == network:
-        raise LanError("this is inside the LAN, which cannot end itself: leave the shell first")
-    while guests := [pid for pid in _running() if pid != operator.pid and _network(pid) == network]:
-        for pid in guests:
-            try:
-                guest = os.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-            with os.fdopen(guest):
-                if _network(pid) == network:  # still the one that was seen
-                    signal.pidfd_send_signal(guest, signal.SIGKILL)
-                    select.select([guest], [], [], 5)
-
-
-def _running() -> list[int]:
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and started(int(entry)) is not None]
-
-
-def _network(pid: int) -> str | None:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/net")
-    except OSError:  # it has ended
-        return None
-
-
 def _sweep(state: Path) -> None:
-    """Remove what a LAN wrote into its folder; the folder, too, when nothing else is in it."""
-    for name in ("hosts", "disks"):
+    """Remove what a LAN wrote into its folder."""
+    for name in FOLDERS:
         shutil.rmtree(state / name, ignore_errors=True)
-    for path in [
-        *state.glob("*.log"),
-        *state.glob("id_ed25519*"),
-        *(state / n for n in ("known_hosts", "ssh_config", "lan.json")),
-    ]:
-        path.unlink(missing_ok=True)
-    if not any(state.iterdir()):
-        state.rmdir()
+    for name in FILES:
+        (state / name).unlink(missing_ok=True)

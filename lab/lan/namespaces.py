@@ -4,12 +4,20 @@ CLOCK_REALTIME, the kernel's modules and the power switch have no namespace: who
 the whole machine. So everything that runs in a LAN runs without those capabilities (capabilities(7)), on every way in.
 """
 
+import ctypes
 import os
+import select
 import shutil
+import signal
+import socket
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from lab.lan.errors import LanError
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 DROPPED = ("sys_time", "sys_boot", "sys_module", "sys_rawio")
 
@@ -65,3 +73,55 @@ def entering(pid: int, spaces: Iterable[str], argv: Iterable[str]) -> list[str]:
     spaces = list(spaces)
     bound = ["setpriv", "--pdeathsig=KILL", "--"] if "pid" in spaces else []
     return powerless(["nsenter", f"--target={pid}", *(f"--{space}" for space in spaces), "--", *bound, *argv])
+
+
+def end_sharing_network(pid: int) -> None:
+    """Kill every other process in the network namespace of this one. LanError when the caller is in it, too."""
+    network = _network(pid)
+    if _network(os.getpid()) == network:
+        raise LanError("this is inside the LAN, which cannot end itself: leave the shell first")
+    while found := [other for other in _running() if other != pid and _network(other) == network]:
+        for other in found:
+            try:
+                handle = os.pidfd_open(other)
+            except ProcessLookupError:
+                continue
+            with os.fdopen(handle):
+                if _network(other) == network:  # still the one that was seen, not a later one of its number
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    select.select([handle], [], [], 5)
+
+
+def _running() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and started(int(entry)) is not None]
+
+
+def _network(pid: int) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:  # it has ended
+        return None
+
+
+def socket_in(pid: int, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    """A socket in the network namespace of a process; it stays there, this process stays where it is. Raises OSError.
+
+    setns(2) moves one thread: a thread of its own, which ends with it.
+    """
+    made: list[socket.socket | OSError] = []
+
+    def make() -> None:
+        try:
+            with open(f"/proc/{pid}/ns/net", "rb") as network:
+                if LIBC.setns(network.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f"setns: {os.strerror(ctypes.get_errno())}")
+            made.append(socket.socket(family, kind, protocol))
+        except OSError as error:
+            made.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    if isinstance(made[0], OSError):
+        raise made[0]
+    return made[0]
