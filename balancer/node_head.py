@@ -6,6 +6,7 @@ from typing import NamedTuple
 from balancer.http1_fields import FORWARDED, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, TRACE, VIA
 from balancer.http1_request import Request
 
+_TRACE_BEGIN = b"%016x" % (getrandbits(64) or 1)  # half of a trace id; the other half is another one each time
 EXPECT = b"Expect: 100-continue\r\n"
 
 
@@ -43,8 +44,7 @@ def request_head(request: Request, origin: Origin, authority: bytes, expect: byt
 
 def new_trace() -> bytes:
     """A traceparent of its own (W3C Trace Context, section 3.2), not sampled."""
-    digits = b"%048x" % (getrandbits(192) or 1)
-    return b"00-%s-%s-00" % (digits[:32], digits[32:])
+    return b"00-%s%016x-%016x-00" % (_TRACE_BEGIN, getrandbits(64), getrandbits(64) or 1)
 
 
 def _lines(request: Request, origin: Origin, authority: bytes) -> bytes:
