@@ -6,6 +6,7 @@ a line comes back. At its end the node ends too.
     GET, POST /w/ID       work for service_ms, then an answer that names node, method and id
     GET /wait/ID          two seconds of work            POST /up/ID    reads its body, slowly
     GET /stream/ID        an answer without end          GET /bytes/N   N bytes
+    POST /full/ID         413 at once; its body is never read, the connection stays open
     GET /health           the probe
 
 What it did is written to the journal line by line, so that it can be counted after a kill -9: `did METHOD ID` when the
@@ -32,12 +33,14 @@ from gevent.socket import socket as gevent_socket
 WAIT_S = 2.0
 SLOW = 10  # how many times slower with the fault "slow"
 ANSWER_BYTES = 200
+FULL_S = 10.0  # how long who was told 413 finds the connection open
 UPLOAD_PIECE = 1 << 20
 UPLOAD_PAUSE_S = 0.02  # after each piece: at most 50 MiB/s
 _ATTACH, _DETACH = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER: socket(7), not in Python's socket module
 _DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF: return 0
 _FILTER = struct.pack("HL", 1, ctypes.addressof(_DROP_ALL))
-FAULTS = ("slow", "garbage", "cut-length", "cut-chunked", "endless-head", "hang-up", "partition")
+FAULTS = ("slow", "garbage", "cut-length", "cut-chunked", "endless-head", "hang-up", "reset", "partition")
+PROBES_PASS = (None, "slow", "hang-up", "reset", "cut-length", "cut-chunked")
 
 
 class Gone(Exception):
@@ -109,7 +112,7 @@ class Connection:
         while True:
             method, target, length = self._head()
             kind, _, rest = target.lstrip("/").partition("/")
-            if kind == "health" and self.node.fault in (None, "slow", "hang-up", "cut-length", "cut-chunked"):
+            if kind == "health" and self.node.fault in PROBES_PASS:
                 self._send(_counted(b"ok"))
             elif kind in ("w", "health"):
                 self._body(length)
@@ -122,6 +125,9 @@ class Connection:
 
     def _work(self, method: str, request_id: str) -> None:
         node = self.node
+        if node.fault == "reset":
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise Gone
         gevent.sleep(node.service_ms / 1e3 * (SLOW if node.fault == "slow" else 1))
         if request_id:
             node.note("did", method, request_id)
@@ -151,6 +157,10 @@ class Connection:
             for at in range(0, int(rest), len(piece)):
                 self._send(piece[: int(rest) - at])
             return
+        if kind == "full":
+            self._send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+            gevent.sleep(FULL_S)
+            raise Gone
         self.node.note("begun", rest, monotonic())
         try:
             if kind == "up":

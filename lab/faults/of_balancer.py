@@ -23,16 +23,56 @@ FEW_FILES = 256
 
 
 def worker_kill(stage: "Stage") -> None:
-    """kill -9 of one worker (HAProxy has only one, with a thread for each of the others' workers)."""
+    """kill -9 of the busier worker (HAProxy has only one, with a thread for each of the others' workers)."""
     stage.breaks("l1", "l2", "l3")
     stage.is_whole()
-    os.kill(stage.workers()[0], signal.SIGKILL)
+    os.kill(stage.busiest_worker(), signal.SIGKILL)
     stage.wait(4)
 
 
+def master_kill(stage: "Stage") -> None:
+    """kill -9 of the process that keeps the workers; it is started again at once."""
+    stage.breaks("l1", "l2", "l3")
+    stage.is_whole()
+    os.kill(stage.traffic_pid, signal.SIGKILL)
+    stage.wait(6)
+
+
+def everything_kill(stage: "Stage") -> None:
+    """kill -9 of all its processes in the same instant, and of who holds the socket; all are started again at once."""
+    _kill_everything(stage, lambda: None)
+
+
+def everything_kill_board_corrupt(stage: "Stage") -> None:
+    """The same, and the scoreboard's files hold nonsense when they are started again."""
+
+    def overwrite() -> None:
+        for file in (stage.folder / "state").glob("b1.scoreboard*"):
+            _overwrite(file)
+
+    _kill_everything(stage, overwrite)
+
+
+def _kill_everything(stage: "Stage", meanwhile: Callable[[], None]) -> None:
+    if stage.ours:
+        stage.control("/algorithm", "POST", algorithm="least_connections")
+        stage.control("/nodes/l3", "PATCH", admin="draining")
+        stage.wait(0.3)
+    stage.breaks("l1", "l2")
+    stage.is_whole()
+    stage.kill_everything(meanwhile)
+    stage.wait(6)
+    stage.measured["orders_lost"] = 0.0
+    if stage.ours:
+        shot = stage.control("/snapshot")
+        admin = {node["name"]: node["admin"] for node in shot["nodes"]}
+        kept = shot["algorithm"] == "least_connections" and admin["l3"] == "draining"
+        stage.measured["orders_lost"] = float(not kept)
+
+
 def worker_stop(stage: "Stage") -> None:
-    """SIGSTOP of one worker for four seconds."""
-    worker = stage.workers()[0]
+    """SIGSTOP of the busier worker for four seconds."""
+    worker = stage.busiest_worker()
     stage.breaks()
     os.kill(worker, signal.SIGSTOP)
     stage.wait(4)
@@ -97,12 +137,12 @@ def board_truncated(stage: "Stage") -> None:
 
 def board_corrupt(stage: "Stage") -> None:
     """Every byte of the scoreboard's files is overwritten while they are in use; then a reload."""
+    _board(stage, _overwrite)
 
-    def overwrite(board: Path) -> None:
-        with board.open("r+b") as file:
-            file.write(os.urandom(board.stat().st_size))
 
-    _board(stage, overwrite)
+def _overwrite(board: Path) -> None:
+    with board.open("r+b") as file:
+        file.write(os.urandom(board.stat().st_size))
 
 
 def on_small_disk(command: Command, logs: Path) -> Command:

@@ -2,6 +2,7 @@
 
 import contextlib
 import resource
+import select
 import selectors
 import socket
 import struct
@@ -18,9 +19,10 @@ HERE = "127.0.0.1"
 SLOW_HEADS = 5000
 HEADS_WITHIN_S = 14.0
 FLOOD, FLOOD_S = 3000, 2.0
-BIG_BYTES = 256 * 1024 * 1024
+BIG_BYTES = 1 << 30
+REFUSED, REFUSED_BYTES = 10, 64 * 1024 * 1024
 STALLED = 20
-BIG_WITHIN_S = 25.0
+BIG_WITHIN_S = 60.0
 PIECE = 1 << 20
 READ_PAUSE_S = 0.02  # after each MiB: at most 50 MiB/s
 ABORTS = 10  # clients for each stage at which one can go
@@ -74,7 +76,7 @@ def flood(stage: "Stage") -> None:
 
 
 def big_download(stage: "Stage") -> None:
-    """One client takes 256 MiB slowly while 20 others have asked for as much and do not read at all."""
+    """One client takes 1 GiB slowly while 20 others have asked for as much and do not read at all."""
     with _memory_growth(stage), ExitStack() as held:
         stage.breaks()
         for _ in range(STALLED):
@@ -97,7 +99,7 @@ def big_download(stage: "Stage") -> None:
 
 
 def big_upload(stage: "Stage") -> None:
-    """A client sends 256 MiB to a node that reads slowly."""
+    """A client sends 1 GiB to a node that reads slowly."""
     with _memory_growth(stage), ExitStack() as held:
         stage.breaks()
         head = b"POST /up/big HTTP/1.1\r\nHost: big\r\nContent-Length: %d\r\n\r\n" % BIG_BYTES
@@ -116,6 +118,38 @@ def big_upload(stage: "Stage") -> None:
         }
     stage.is_whole()
     stage.wait(AFTER_S)
+
+
+def refused_uploads(stage: "Stage") -> None:
+    """Ten clients send 64 MiB each to a node that says 413 at once, reads nothing more and stays open."""
+    stage.breaks()
+    took_ms = []
+    for n in range(REFUSED):
+        with ExitStack() as held:
+            begun = time.monotonic()
+            head = b"POST /full/%d HTTP/1.1\r\nHost: full\r\nContent-Length: %d\r\n\r\n" % (n, REFUSED_BYTES)
+            if _answer_while_sending(_ask(stage, held, head)).startswith(b"HTTP/1.1 413 "):
+                took_ms.append((time.monotonic() - begun) * 1e3)
+        stage.supervise()
+    stage.is_whole()
+    stage.measured |= {
+        "not_told": float(REFUSED - len(took_ms)),
+        "told_after_ms": round(max(took_ms, default=0.0), 1),
+    }
+    stage.wait(AFTER_S)
+
+
+def _answer_while_sending(sock: socket.socket) -> bytes:
+    """Send a body until something comes back; what has come, or nothing."""
+    piece, sent = b"x" * 65536, 0
+    with contextlib.suppress(OSError):
+        while sent < REFUSED_BYTES:
+            can_read, can_write, _ = select.select([sock], [sock], [], 5)
+            if can_read or not can_write:
+                break
+            sent += sock.send(piece)
+        return sock.recv(65536)
+    return b""
 
 
 def aborts(stage: "Stage") -> None:

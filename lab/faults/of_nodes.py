@@ -1,5 +1,7 @@
 """Faults of nodes."""
 
+import contextlib
+import http.client
 import signal
 from typing import TYPE_CHECKING
 
@@ -80,6 +82,23 @@ def node_endless_head(stage: "Stage") -> None:
     _misbehaves(stage, "endless-head", FACES_S, "l2")
 
 
+def node_resets(stage: "Stage") -> None:
+    """It takes each request and resets the connection without a byte of an answer; its probes are fine."""
+    _misbehaves(stage, "reset", FACES_S, "l2")
+
+
+def node_flaps(stage: "Stage") -> None:
+    """Three times kill -9, and started again 1.5 seconds later for 1.5 seconds."""
+    stage.breaks("l2")
+    for _ in range(3):
+        stage.kill_nodes("l2")
+        stage.wait(1.5)
+        stage.start_nodes("l2")
+        stage.wait(1.5)
+    stage.is_whole()
+    stage.wait(AFTER_S)
+
+
 def nodes_hang_up(stage: "Stage") -> None:
     """All nodes close each kept connection 0 to 4 ms after an answer, without having said so."""
     _misbehaves(stage, "hang-up", FACES_S, "l1", "l2", "l3")
@@ -99,7 +118,20 @@ def all_down(stage: "Stage") -> None:
     stage.breaks(*stage.nodes)
     names = list(stage.nodes)
     stage.kill_nodes(*names)
-    stage.wait(4)
+    stage.wait(2)
+    stage.notes.append(_what_it_says(stage))
+    stage.wait(2)
     stage.start_nodes(*names)
     stage.is_whole()
     stage.wait(AFTER_S)
+
+
+def _what_it_says(stage: "Stage") -> str:
+    """Status, and what tells a client when to come back and why it got nothing."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", stage.port, timeout=5)) as connection:
+        connection.request("GET", "/w/")
+        answer = connection.getresponse()
+        told = [
+            f"{name}: {value}" for name, value in answer.getheaders() if name in ("Retry-After", "X-Fairlead-Reason")
+        ]
+    return f"a client is told {answer.status}, {', '.join(told) or 'no Retry-After, no reason'}"

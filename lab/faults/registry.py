@@ -84,8 +84,8 @@ FAULTS = {
         ),
         Fault(
             "node-cuts-length", of_nodes.node_cuts_length,
-            (gets(60, "cut short"), posts(60, "cut short")),
-            "cut answers look cut; it is ejected after 5 in a row",
+            (gets(0), posts(60, "cut short")),
+            "no GET fails, short answers are held until they are whole; POSTs look cut; ejected after 5 in a row",
         ),
         Fault(
             "node-cuts-chunked", of_nodes.node_cuts_chunked,
@@ -96,6 +96,16 @@ FAULTS = {
             "node-endless-head", of_nodes.node_endless_head,
             (gets(0), posts(200, "502"), at_most("hit_for_s", 2.0, "seconds until it is out")),
             "no GET fails; POSTs get 502 until it is out within 2 s",
+        ),
+        Fault(
+            "node-resets", of_nodes.node_resets,
+            (gets(0), posts(60, "502"), at_most("hit_for_s", 2.0, "seconds until it is out")),
+            "no GET fails; POSTs get 502 until it is ejected after 5 in a row",
+        ),
+        Fault(
+            "node-flaps", of_nodes.node_flaps,
+            (gets(0), posts(CLIENTS, "502")),
+            "no GET fails; of the POSTs those in flight there",
         ),
         Fault(
             "nodes-hang-up", of_nodes.nodes_hang_up, NONE_FAILS,
@@ -117,6 +127,21 @@ FAULTS = {
             "worker-stop", of_balancer.worker_stop,
             (*NONE_FAILS, at_most("slow", CLIENTS, "slow")),
             "nothing fails, the other worker's clients notice nothing",
+        ),
+        Fault(
+            "master-kill", of_balancer.master_kill,
+            (*NONE_FAILS, at_most("idle_cut", 0, "kept connections cut"), at_most("max_ms", 1500, "longest, ms")),
+            "nothing fails: its workers finish, new connections wait in the held socket",
+        ),
+        Fault(
+            "everything-kill", of_balancer.everything_kill,
+            (at_most("hit_for_s", 4.0, "seconds until it is whole"), at_most("orders_lost", 0, "orders lost")),
+            "all connections are lost; whole within 4 s, orders are kept",
+        ),
+        Fault(
+            "everything-kill-board", of_balancer.everything_kill_board_corrupt,
+            (at_most("hit_for_s", 4.0, "seconds until it is whole"), at_most("orders_lost", 0, "orders lost")),
+            "the same; the scoreboard is made anew", balancers=OURS,
         ),
         Fault(
             "control-kill", of_balancer.control_kill,
@@ -165,6 +190,11 @@ FAULTS = {
             "it passes through: a few MB at most",
         ),
         Fault(
+            "refused-uploads", of_clients.refused_uploads,
+            (*NONE_FAILS, at_most("not_told", 0, "clients not told"), at_most("told_after_ms", 500, "ms until told")),
+            "each client is told at once, and the connection is not used again",
+        ),
+        Fault(
             "client-aborts", of_clients.aborts,
             (*NONE_FAILS, at_most("node_never_told", 0, "nodes never told"),
              at_most("node_told_after_ms", 150, "ms until a node is told")),
@@ -182,13 +212,13 @@ FAULTS = {
         ),
         Fault(
             "reload", of_balancer.reload_twice,
-            (*NONE_FAILS, at_most("idle_cut", 0, "kept connections cut")),
-            "nothing fails, no kept connection is cut", quick=True,
+            (*NONE_FAILS, at_most("idle_cut", 0, "kept connections cut"), at_most("max_ms", 500, "longest, ms")),
+            "nothing fails, no kept connection is cut, nobody waits", quick=True,
         ),
         Fault(
             "restart", of_balancer.restart,
-            (*NONE_FAILS, at_most("idle_cut", 0, "kept connections cut")),
-            "nothing fails, no kept connection is cut", quick=True,
+            (*NONE_FAILS, at_most("idle_cut", 0, "kept connections cut"), at_most("max_ms", 2000, "longest, ms")),
+            "nothing fails, no kept connection is cut, nobody waits for more than 2 s", quick=True,
         ),
     )
 }  # fmt: skip

@@ -13,6 +13,8 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,11 +123,7 @@ class Stage:
         (self.folder / "logs").mkdir()
         place = Place(self.folder, self.port, self.control_port, list(self.node_ports.values()),
                       Setup(workers=WORKERS, algorithm=self.fault.algorithm))  # fmt: skip
-        listener = -1
-        if self.balancer.inherits:  # the stage holds the socket, as Supervisor does
-            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
-            listener = self._listener.fileno()
-        self._commands = self.balancer.commands(place, listener)
+        self._commands = self.balancer.commands(place, self._hold_socket() if self.balancer.inherits else -1)
         self._commands[0] = self.fault.wrap(self._commands[0], self.folder / "logs")
         for name in NODES:
             self._spawn(name)
@@ -135,6 +133,18 @@ class Stage:
         wait_until(lambda: get(self.port, "/w/start")[0] == 200, f"{self.balancer.key} answers", self.processes)
         if self.ours:
             wait_until(self._all_up, "the probes find every node up", self.processes)
+
+    def _hold_socket(self) -> int:
+        """Listen for the balancer, as Supervisor does; the descriptor. OSError when somebody else does, and stays."""
+        until = time.monotonic() + 5
+        while True:
+            try:
+                self._listener = socket.create_server(("127.0.0.1", self.port), backlog=2048)
+                return self._listener.fileno()
+            except OSError:  # who was killed with the last one may not be quite gone
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
 
     def _all_up(self) -> bool:
         return all(node["health"] == "up" for node in self.control("/snapshot")["nodes"])
@@ -216,6 +226,11 @@ class Stage:
         """Children of the master."""
         return tree(read_stats(), self.traffic_pid)[1:]
 
+    def busiest_worker(self) -> int:
+        """The one that has used most CPU time: clients hang on it."""
+        stats = read_stats()
+        return max(self.workers(), key=lambda pid: stats[pid].cpu_s)
+
     def memory_mb(self) -> float:
         """Of the processes that carry the traffic."""
         return memory_mb(self.traffic_pid)
@@ -228,6 +243,22 @@ class Stage:
         """End it in good order, then start it again."""
         self.processes.end(self.traffic_pid, self.balancer.stop, within_s=10)
         self._pids[0] = self.processes.start(self._commands[0])
+
+    def kill_everything(self, meanwhile: Callable[[], None]) -> None:
+        """kill -9 of all its processes and the end of the held socket; then `meanwhile`, then all is started again."""
+        stats = read_stats()
+        pids = [pid for root in self._pids for pid in tree(stats, root)]
+        if self.balancer.inherits:
+            self._listener.close()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while self._pids:
+            self.processes.end(self._pids.pop(), signal.SIGKILL)
+        meanwhile()
+        if self.balancer.inherits:
+            self._commands[0] = replace(self._commands[0], stdin=self._hold_socket())
+        self._pids = [self.processes.start(command) for command in self._commands]
 
     def kill_control(self) -> None:
         """kill -9 of all of control, which stays dead until `start_control`."""
