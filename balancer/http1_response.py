@@ -41,7 +41,7 @@ class ResponseParser:
     """Bytes of a node's connection in; one answer at a time out. Kept with the connection."""
 
     __slots__ = (
-        "_fed", "_fields", "_limits", "_parser", "body", "chunked", "complete", "continued", "dated", "head_bytes",
+        "_fed", "_fields", "_held", "_limits", "_parser", "body", "chunked", "complete", "continued", "dated", "head_bytes",
         "head_complete", "informational", "keep_alive", "length", "lines", "named", "orca", "reason", "status",
         "upgrade",
     )  # fmt: skip
@@ -69,14 +69,28 @@ class ResponseParser:
         self.informational: list[bytes] = []  # heads of 1xx answers that came before the final one
         self.body: list[bytes] = []
         self._fields = 0
+        self._held = b""  # an informational head as far as it came
         self._fed = 0  # bytes that came last
         self.head_bytes = 0  # bytes before those, while the head is not complete
 
     def feed(self, data: bytes) -> bytes:
         """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
-        # llhttp would take RTSP and empty lines, too.
-        if not self.head_bytes and not self.head_complete and data[:1] != b"H":
-            raise NodeFailed("not_http", "the node's answer is not HTTP/1.1: it does not begin with HTTP", sent=True)
+        if self._held:
+            data, self._held = self._held + data, b""
+        if not self.head_bytes and not self.head_complete:
+            if data[:1] != b"H":  # llhttp would take RTSP and empty lines, too
+                text = "the node's answer is not HTTP/1.1: it does not begin with HTTP"
+                raise NodeFailed("not_http", text, sent=True)
+            if (data[8:10] == b" 1" or len(data) < 12) and data[8:12] != b" 101":
+                end = data.find(b"\r\n\r\n") + 4
+                if end < 4:  # an informational head, which is parsed when it is whole
+                    if len(data) > self._limits.head_bytes:
+                        raise self._head_too_large()
+                    self._held = data
+                    return b""
+                if end < len(data):  # what follows it begins anew
+                    self.feed(data[:end])
+                    return self.feed(data[end:])
         self._fed = len(data)
         try:
             self._parser.feed_data(data)
@@ -188,6 +202,7 @@ class ResponseParser:
             raise NodeFailed("too_many_1xx", "the node sent more than 16 informational answers", sent=True)
         self.reason, self.lines, self.length, self.chunked, self.named = b"", [], None, False, None
         self.upgrade, self.dated = b"", False
+        self.head_bytes = -self._fed  # the next head begins behind what is parsed now
 
     def _exact_head_bytes(self) -> int:
         return len(self.reason) + sum(len(line) + 2 for line in self.lines)
