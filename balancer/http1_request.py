@@ -77,14 +77,13 @@ class RequestParser:
         self._trusting = trusting
         self._parser = HttpRequestParser(self)
         self._tunnelling = False
-        self._data = b""  # what came last, while it is parsed
-        self._fed = 0  # its bytes
+        self._data = b""  # the piece that is parsed now
         self._held = b""  # the beginning of a head that did not come whole
-        self._held_from_start = True  # ... or bytes in the midst of which it begins
+        self._tail = b""  # the last bytes before this piece, when CRLF CRLF may begin there
+        self._head_bytes = 0  # bytes of a head before this piece
         self._body_fed = 0  # bytes of a chunked body with its framing
-        self._head_bytes = 0  # bytes of a head that came before those
         self._begun = False  # a request's first letter came, its head is not complete
-        self._ended = False  # a request ended within the bytes that came last
+        self._ended = False  # a request ended in this piece
         self._resuming = False
         self._trailers = 0
         self._url = b""
@@ -99,17 +98,17 @@ class RequestParser:
         if self._tunnelling:
             self.tunnel += data
             return
-        self._fed, self._ended = len(data), False
-        while data:
-            self._data = data
+        at = 0
+        while at < len(data) and self.error is None:
+            end = self._end_of_piece(data, at)
+            self._data = data[at:end] if at or end < len(data) else data
+            at = end
+            self._ended = False
             try:
-                self._parser.feed_data(data)
-                break
-            except HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                self._held, self._held_from_start = b"", True
+                self._parser.feed_data(self._data)
+            except HttpParserUpgrade:  # the head's end, and so the piece's
                 if self._last_is_tunnel():
-                    self._tunnelling, self.tunnel = True, data
+                    self._tunnelling, self.tunnel = True, data[at:]
                     return
                 if self._current is not None:
                     self._resume_body(self._current)
@@ -118,36 +117,42 @@ class RequestParser:
                 bad = cause if isinstance(cause, BadRequest) else BadRequest("malformed", f"not HTTP/1.1: {error}")
                 self.error = bad
                 return
-        self._measure()
+            self._measure()
         self._data = b""
+
+    def _end_of_piece(self, data: bytes, at: int) -> int:
+        """Where to cut, so that each message begins with a piece: where a body ends, or may end, and behind a head."""
+        current = self._current
+        if current is not None and not current.chunked:
+            return min(len(data), at + (current.length or 0) - current.body_bytes)
+        tail, self._tail = self._tail, b""
+        if tail:
+            straddling = (tail + data[at : at + 3]).find(b"\r\n\r\n")
+            if straddling >= 0:
+                return at + straddling + 4 - len(tail)
+        end = data.find(b"\r\n\r\n", at)
+        return len(data) if end < 0 else end + 4
 
     def _measure(self) -> None:
         """Whether a head has begun, and how much of it has come."""
         data, current = self._data, self._current
-        if current is not None:
-            self.in_head, self._head_bytes = False, 0
-            self._held, self._held_from_start = b"", True
-            if current.chunked:
-                self._body_fed += self._fed
-                if self._body_fed > 17 * current.body_bytes + 2 * self._limits.head_bytes:
-                    text = "the chunks' sizes and extensions are far longer than what is in them"
-                    self.error = TooLarge("chunk_framing_too_large", text, 413)
-        elif self._ended:  # what came after the end begins the next head
+        if current is None and not self._ended:
             self.in_head = self._begun
-            self._head_bytes = self._exact_head_bytes() if self._begun else 0
-            self._held_from_start = not self._begun
-            self._held = data if self._begun else data[-1:] if data[-1:] == b"\r" else b""
-        else:
-            self.in_head = True
-            self._head_bytes += self._fed
+            self._head_bytes += len(data)
+            self._tail = data[-3:]
             if self._head_bytes > self._limits.head_bytes:
                 self.error = self._head_too_large()
             elif len(self._held) < self._limits.line_bytes + 64:
                 raw = self._held + data
                 self._held = raw[_EMPTY_LINES.match(raw).end() :]  # type: ignore[union-attr]  # always matches
-
-    def _exact_head_bytes(self) -> int:
-        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._fields)
+            return
+        self.in_head, self._head_bytes, self._held = False, 0, b""
+        if current is not None and current.chunked:
+            self._tail = data[-3:]
+            self._body_fed += len(data)
+            if self._body_fed > 17 * current.body_bytes + 2 * self._limits.head_bytes:
+                text = "the chunks' sizes and extensions are far longer than what is in them"
+                self.error = TooLarge("chunk_framing_too_large", text, 413)
 
     def _head_too_large(self) -> TooLarge:
         return TooLarge("head_too_large", f"the head is over {self._limits.head_bytes} bytes", 431)
@@ -196,8 +201,7 @@ class RequestParser:
         self._begun = False
         if self._resuming:
             return
-        limit = self._limits.head_bytes
-        if self._head_bytes + self._fed > limit and self._exact_head_bytes() > limit:
+        if self._head_bytes + len(self._data) > self._limits.head_bytes:
             raise self._head_too_large()
         parser = self._parser
         method, version = parser.get_method(), parser.get_http_version()
@@ -238,9 +242,5 @@ class RequestParser:
         """RFC 9112 section 3: single blanks. llhttp forgives more of them, and bare CR or LF before; it knows RTSP."""
         line = method + b" " + self._url + b" HTTP/1."
         raw = self._held + self._data
-        if self._held_from_start and not self._ended:
-            is_there = raw.startswith(line, _EMPTY_LINES.match(raw).end())  # type: ignore[union-attr]  # always matches
-        else:
-            is_there = line in raw  # behind another request, of which only llhttp knows the end
-        if not is_there:
+        if not raw.startswith(line, _EMPTY_LINES.match(raw).end()):  # type: ignore[union-attr]  # always matches
             raise BadRequest("request_line", "the request line is not METHOD target HTTP/1.1 with one blank between")

@@ -5,7 +5,6 @@ The counterpart of http1_request.py. RFC 9110 section 7.6, RFC 9112 section 6.
 
 import re
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -19,7 +18,6 @@ _DROPPED_FROM_ANSWER = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade",
      b"content-length", ORCA_HEADER.encode(), NODE_HEADER.lower().encode(), REQUEST_ID_HEADER.lower().encode()}
 )  # fmt: skip
-_USUAL_REASONS = frozenset({b"", *(status.phrase.encode() for status in HTTPStatus)})
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -41,9 +39,9 @@ class ResponseParser:
     """Bytes of a node's connection in; one answer at a time out. Kept with the connection."""
 
     __slots__ = (
-        "_fed", "_fields", "_held", "_limits", "_parser", "body", "chunked", "complete", "continued", "dated", "head_bytes",
-        "head_complete", "informational", "keep_alive", "length", "lines", "named", "orca", "reason", "status",
-        "upgrade",
+        "_fed", "_fields", "_held", "_hints", "_limits", "_parser", "body", "chunked", "complete", "continued",
+        "dated", "head_bytes", "head_complete", "informational", "keep_alive", "length", "lines", "named", "orca",
+        "reason", "status", "upgrade",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -69,6 +67,7 @@ class ResponseParser:
         self.informational: list[bytes] = []  # heads of 1xx answers that came before the final one
         self.body: list[bytes] = []
         self._fields = 0
+        self._hints = 0  # informational answers, 100 among them
         self._held = b""  # an informational head as far as it came
         self._fed = 0  # bytes that came last
         self.head_bytes = 0  # bytes before those, while the head is not complete
@@ -77,7 +76,7 @@ class ResponseParser:
         """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
         if self._held:
             data, self._held = self._held + data, b""
-        if not self.head_bytes and not self.head_complete:
+        if not self.head_complete and not self.head_bytes and not data.startswith(b"HTTP/1.1 2"):
             if data[:1] != b"H":  # llhttp would take RTSP and empty lines, too
                 text = "the node's answer is not HTTP/1.1: it does not begin with HTTP"
                 raise NodeFailed("not_http", text, sent=True)
@@ -164,7 +163,7 @@ class ResponseParser:
             raise NodeFailed("status", f"the node's status {status} is not one (RFC 9110 section 15)", sent=True)
         if self._fields > self._limits.fields:
             raise NodeFailed("too_many_fields", f"the node sent over {self._limits.fields} header fields", sent=True)
-        if self.reason not in _USUAL_REASONS and _CONTROL.search(self.reason):
+        if self.reason != b"OK" and _CONTROL.search(self.reason):
             raise NodeFailed("reason", "the node's reason phrase holds control characters", sent=True)
         version = self._parser.get_http_version()
         if version != "1.1":
@@ -172,8 +171,7 @@ class ResponseParser:
                 raise NodeFailed("version", "the node does not speak HTTP/1.1", sent=True)
             if self.chunked:
                 raise NodeFailed("coding_in_1_0", "the node sent Transfer-Encoding in HTTP/1.0", sent=True)
-        limit = self._limits.head_bytes
-        if self.head_bytes + self._fed > limit and self._exact_head_bytes() > limit:
+        if self.head_bytes + self._fed > self._limits.head_bytes < self._exact_head_bytes():
             raise self._head_too_large()
         if self.chunked and self.length is not None:
             raise NodeFailed("length_and_coding", "the node sent both Content-Length and Transfer-Encoding", sent=True)
@@ -198,7 +196,8 @@ class ResponseParser:
         self.complete = self.head_complete
 
     def _forget_informational(self) -> None:
-        if len(self.informational) > 16:
+        self._hints += 1
+        if self._hints > 16:
             raise NodeFailed("too_many_1xx", "the node sent more than 16 informational answers", sent=True)
         self.reason, self.lines, self.length, self.chunked, self.named = b"", [], None, False, None
         self.upgrade, self.dated = b"", False
