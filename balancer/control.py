@@ -4,7 +4,6 @@ JSON in and out, bearer token, nothing changes by GET, every change is an event 
 its own and shares nothing with the workers but the scoreboard.
 """
 
-import os
 from time import monotonic
 from typing import Any
 
@@ -23,6 +22,7 @@ from cluster.logs import LineLog
 from cluster.states import Admin, admin_from
 
 MAX_BODY = 10_000
+MAX_EVENT = 300
 LONGEST_WAIT_S = 25.0
 
 
@@ -32,7 +32,7 @@ def create() -> Flask:
     events = EventLog(LineLog(paths.log_dir() / "events.jsonl"))
     monitor = Monitor(fleet, balancer, open_scoreboard(fleet, balancer), events)
     monitor.start()
-    return make_app(monitor, auth.read_token(), os.environ.get("FAIRLEAD_RELEASE", "dev"))
+    return make_app(monitor, auth.read_token(), paths.release())
 
 
 class BadOrder(Exception):
@@ -73,6 +73,14 @@ def make_app(monitor: Monitor, token: str, release: str) -> Flask:
         after = _number("after", request.args.get("after", "0"), 0, 1 << 53)
         wait_s = _number("wait_s", request.args.get("wait_s", "0"), 0, LONGEST_WAIT_S)
         return jsonify(events.after(int(after), wait_s))
+
+    @app.post("/events")
+    def post_event() -> Response:
+        body = _body({"text", "who"})
+        text = body.get("text")
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_EVENT or not text.isprintable():
+            raise BadOrder(f"text: must be 1 to {MAX_EVENT} printable characters")
+        return jsonify(seq=events.add("deploy", text, who=_who(body)))
 
     @app.get("/metrics")
     def get_metrics() -> Response:

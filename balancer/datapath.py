@@ -4,7 +4,6 @@ Nothing here knows of gunicorn: `worker.py` makes one inside a gunicorn worker, 
 """
 
 import itertools
-import os
 import secrets
 from collections import Counter
 from json.encoder import encode_basestring_ascii as quoted
@@ -70,7 +69,7 @@ class DataPath:
         self.ejector = Ejector(board, fleet.health.ejection)
         self.connections: set[ClientConnection] = set()
         self.draining = False
-        self.release = os.environ.get("FAIRLEAD_RELEASE", "dev")
+        self.release = paths.release()
         self.pools = [
             NodePool(node.name, *fleet.address_of(node), self.timeouts, self.limits, self.waits) for node in fleet.nodes
         ]

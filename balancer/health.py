@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 from time import monotonic, time
 
-import gevent
+from gevent.event import Event
 
 from balancer.stream import TimedOut
 from balancer.upstream import NodePool
@@ -92,6 +92,8 @@ class Prober:
         self._rng = rng
         self._health = health
         self._tell = tell
+        self._hurry = Event()
+        self._starting = STARTING_PROBES
         self._head = (
             f"GET {path} HTTP/1.1\r\nHost: {pool.authority.decode()}\r\nUser-Agent: fairlead-probe\r\n"
             "Accept: */*\r\nConnection: close\r\n\r\n"
@@ -99,15 +101,23 @@ class Prober:
 
     def run(self) -> None:
         """Probe, wait, probe."""
-        starting = STARTING_PROBES
         while True:
             self._once()
             health = self._health()
-            starting = 0 if health is Health.UP else max(0, starting - 1)
+            self._starting = 0 if health is Health.UP else max(0, self._starting - 1)
             jitter = self._settings.jitter
             pause_s = self._settings.interval_s * self._rng.uniform(1 - jitter, 1 + jitter)
             suspect = (self.state.fails > 0) is (health is not Health.DOWN)
-            gevent.sleep(pause_s * SUSPECT if suspect or starting else pause_s)
+            self._pause(pause_s * SUSPECT if suspect or self._starting else pause_s)
+
+    def _pause(self, longest_s: float) -> None:
+        self._hurry.clear()
+        self._hurry.wait(longest_s)
+
+    def hurry(self) -> None:
+        """Somebody says that the node is there: ask now, and often until it answers, as at the start."""
+        self._starting = STARTING_PROBES
+        self._hurry.set()
 
     def _once(self) -> None:
         begun = monotonic()

@@ -128,6 +128,8 @@ class Monitor:
                 record.pardon(now)
             if changed:
                 record.order(admin=admin)
+                if admin is Admin.ENABLED and record.health is not Health.UP and name in self.probers:
+                    self.probers[name].hurry()
             if changed or pardoned:
                 what = ": its ejection is over" if pardoned else ""
                 self.events.add("admin", f"{name} is {admin.word}{what}", node=name, who=who)

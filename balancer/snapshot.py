@@ -1,6 +1,5 @@
 """The snapshot: everything that the control process knows, in the shape of `cluster.wire.Snapshot`."""
 
-import os
 from time import monotonic, time
 
 from balancer.algorithms import ALGORITHMS
@@ -24,6 +23,7 @@ from balancer.scoreboard_layout import (
     S_REQUESTS,
     S_RETRIES,
 )
+from cluster import paths
 from cluster.config import Node
 from cluster.states import State
 from cluster.wire import AlgorithmView, NodeView, Snapshot, Totals, WorkerView
@@ -39,7 +39,7 @@ def snapshot(monitor: Monitor, *, probes: bool = False) -> Snapshot:
         fleet=monitor.fleet.fleet,
         balancer=balancer.name,
         boot=monitor.events.boot,
-        release=os.environ.get("FAIRLEAD_RELEASE", "dev"),
+        release=paths.release(),
         at=round(time(), 3),
         uptime_s=round(now - monitor.begun, 1),
         last_event=monitor.events.last,

@@ -62,6 +62,16 @@ def _without_nul(value: str) -> str:
 Text = Annotated[str, AfterValidator(_without_nul)]
 
 
+def _relative(value: str) -> str:
+    parts = value.split("/")
+    if not value or value.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\\" in value:
+        raise ValueError("must be a path inside the project's folder, like apps/shop: no / before it, no .. in it")
+    return _without_nul(value)
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+
+
 def _variable(value: str) -> str:
     if not value or "=" in value or "\0" in value:
         raise ValueError("is not the name of an environment variable")
@@ -275,6 +285,16 @@ class NodeProbe(Model):
     """Path that answers 2xx or 3xx when the node is well. Simulated nodes: `/-/health`; others must name theirs."""
 
 
+class App(Model):
+    """The folder of a command node's own program, which `fab deploy` brings to the node's host."""
+
+    path: RelativePath
+    """Folder, relative to the project's."""
+    requirements: RelativePath | None = None
+    """File in that folder with the packages it needs, for pip; they go into an environment of their own, whose
+    programs `command` finds first. Left out: the system's Python alone."""
+
+
 class Node(Model):
     """A backend process."""
 
@@ -301,8 +321,10 @@ class Node(Model):
     command: Text | None = None
     """Command nodes: the program and its arguments; `{port}` and `{name}` are filled in."""
     directory: Text | None = None
-    """Command nodes: where it is started; the project's folder when not given (there lies `.run/token`: a program that
-    serves files needs another one)."""
+    """Command nodes: where it is started, relative to `app.path`, else to the project's folder; that folder itself when
+    not given (in the project's lies `.run/token`: a program that serves files needs another one)."""
+    app: App | None = None
+    """Command nodes: the program's own folder. Left out: it is on the host already."""
     environment: dict[Variable, Text] = {}
     """Command nodes: environment variables. Not for secrets: config.json is not secret."""
     probe: NodeProbe = NodeProbe()
@@ -324,7 +346,7 @@ class Node(Model):
         wants = {Runs.COMMAND: "command", Runs.EXTERNAL: "address"}.get(self.runs)
         if wants and not getattr(self, wants):
             raise ValueError(f'runs "{self.runs}" needs "{wants}"')
-        for field, runs in (("command", Runs.COMMAND), ("address", Runs.EXTERNAL)):
+        for field, runs in (("command", Runs.COMMAND), ("app", Runs.COMMAND), ("address", Runs.EXTERNAL)):
             if getattr(self, field) is not None and self.runs is not runs:
                 raise ValueError(f'"{field}" belongs to runs "{runs}", this node has runs "{self.runs}"')
         if self.command is not None:

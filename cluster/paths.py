@@ -17,6 +17,17 @@ def config_file() -> Path:
     return Path(os.environ.get("FAIRLEAD_CONFIG") or PROJECT / "config.json").absolute()
 
 
+def release() -> str:
+    """Id of the release that this process's code belongs to; `dev` for code that was not deployed."""
+    told = os.environ.get("FAIRLEAD_RELEASE")
+    if told:
+        return told
+    try:
+        return (PROJECT / "RELEASE").read_text().strip()  # written by `fab deploy`, into each release's own folder
+    except OSError:
+        return "dev"
+
+
 def state_dir() -> Path:
     """Sockets, tokens, scoreboards, generated files: everything that is not logs. Mode 0700."""
     return Path(os.environ.get("FAIRLEAD_STATE") or PROJECT / ".run").absolute()

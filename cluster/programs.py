@@ -73,7 +73,8 @@ def bind_address(program: Program, fleet: Fleet, lan: bool) -> str:
     """Where a program listens: loopback, unless `lan` and someone on another machine needs it.
 
     Browsers and clients need the dashboard and the balancer; a balancer on another host needs the nodes; a
-    dashboard on another host needs the control API.
+    dashboard on another host needs the control API. Where a host has an address on the LAN, a balancer reaches the
+    nodes of its own host there, too.
     """
     needed_by = {
         Role.NODE: [balancer.host for balancer in fleet.balancers],
@@ -81,6 +82,7 @@ def bind_address(program: Program, fleet: Fleet, lan: bool) -> str:
     }
     users = needed_by.get(program.role)
     outside = users is None or any(user != program.host for user in users)
+    outside = outside or (program.role is Role.NODE and fleet.hosts[program.host].connection == "ssh")
     return EVERYWHERE if lan and outside else LOOPBACK
 
 

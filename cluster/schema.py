@@ -28,6 +28,7 @@ WHERE = {
     "Tls": "balancers[].tls",
     "Node": "nodes[]",
     "NodeProbe": "nodes[].probe",
+    "App": "nodes[].app",
     "Health": "health",
     "ProbeSettings": "health.probe",
     "Ejection": "health.ejection",

@@ -140,7 +140,7 @@ class Event(TypedDict):
 
     seq: int
     at: float
-    kind: str  # algorithm, admin, weight, health, eject, worker, process, start, fault
+    kind: str  # algorithm, admin, weight, health, eject, worker, process, start, fault, deploy
     node: str | None
     who: str  # operator's name, or the part that saw it: probe, worker, supervisor
     text: str  # one sentence for people, with the cause

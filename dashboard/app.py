@@ -39,7 +39,7 @@ class Dashboard:
     def __init__(self, fleet: Fleet, token: str) -> None:
         self._fleet = fleet
         self._token = token
-        self._release = os.environ.get("FAIRLEAD_RELEASE") or "dev"
+        self._release = paths.release()
         self.picture = Picture(fleet, time.time())
         self._actions = actions.Actions(fleet.balancers, self._control)
         self.app = Flask(__name__)

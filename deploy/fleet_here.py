@@ -71,7 +71,7 @@ class Here:
             python=sys.executable,
             hosts=local_hosts(fleet),
             lan=lan,
-            release=os.environ.get("FAIRLEAD_RELEASE") or "dev",
+            release=paths.release(),
             max_open_files=1 << 20 if hard == resource.RLIM_INFINITY else hard,
         )
 

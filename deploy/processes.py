@@ -83,6 +83,33 @@ class Supervisor:
             if fault.faultCode != _NOT_RUNNING:
                 raise
 
+    def start(self, process_id: str) -> None:
+        """Begin to start one process; returns at once. Starting what runs is no error."""
+        try:
+            self._call("startProcess", process_id, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != _ALREADY_STARTED:
+                raise
+
+    def reread(self) -> tuple[list[str], list[str], list[str]]:
+        """Read the configuration file again: groups that are new in it, others than now, and gone from it.
+
+        Nothing else happens; `add` and `remove` bring one group in line. ValueError when the file cannot be used.
+        """
+        try:
+            ((added, changed, removed),) = cast(list[list[list[str]]], self._call("reloadConfig"))
+        except xmlrpc.client.Fault as fault:
+            raise ValueError(fault.faultString) from None
+        return added, changed, removed
+
+    def add(self, group: str) -> None:
+        """Take in a group that `reread` found, and start it."""
+        self._call("addProcessGroup", group)
+
+    def remove(self, group: str) -> None:
+        """Forget a group whose processes are all stopped."""
+        self._call("removeProcessGroup", group)
+
     def shutdown(self) -> None:
         """Tell supervisord to end; returns at once."""
         self._call("shutdown")
@@ -99,7 +126,7 @@ class Supervisor:
             self._transport.close()
 
 
-_NOT_RUNNING = 70  # supervisor.xmlrpc.Faults
+_ALREADY_STARTED, _NOT_RUNNING = 60, 70  # supervisor.xmlrpc.Faults
 
 
 class _UnixConnection(http.client.HTTPConnection):

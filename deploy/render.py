@@ -40,7 +40,10 @@ class Options:
     """Keys of the hosts whose programs this Supervisor runs."""
     lan: bool = False
     """Listen on all interfaces where others need it; else on loopback only."""
-    release: str = "dev"
+    release: str | None = "dev"
+    """None: each program finds out by itself, from the folder that it was started in."""
+    foreground: bool = False
+    """supervisord stays in the foreground, under a service manager."""
     max_open_files: int = 65536
     """The hard limit of this machine (RLIMIT_NOFILE)."""
 
@@ -94,9 +97,10 @@ def environment(program: Program, fleet: Fleet, options: Options) -> dict[str, s
     values = {
         "FAIRLEAD_CONFIG": str(options.config),
         "FAIRLEAD_STATE": str(options.state),
-        "FAIRLEAD_RELEASE": options.release,
         "PYTHONUNBUFFERED": "1",
     }
+    if options.release is not None:
+        values["FAIRLEAD_RELEASE"] = options.release
     if program.port is not None:
         values["FAIRLEAD_BIND"] = bind_address(program, fleet, options.lan)
     if program.role in (Role.BALANCER, Role.CONTROL):

@@ -34,7 +34,12 @@ def plan(node: Node, environment: Mapping[str, str], project: Path, python: str)
         raise StartError(f"{node.name} is external, at {node.address}:{node.port}: nothing is started for it")
     if node.runs is Runs.SIMULATED:
         return Plan([python, "-m", "gunicorn", "-c", "python:node.gunicorn_conf", "node.app:application"], project, env)
-    return Plan(command_words(node), project / (node.directory or ""), env | node.environment)
+    home = project
+    if node.app:
+        home = project / node.app.path
+        programs = home / ".venv" / "bin"
+        env["PATH"] = os.pathsep.join([*([str(programs)] if programs.is_dir() else []), env.get("PATH", os.defpath)])
+    return Plan(command_words(node), home / (node.directory or ""), env | node.environment)
 
 
 def command_words(node: Node) -> list[str]:
@@ -81,7 +86,8 @@ def _become(name: str, config: Path, port: int | None, address: str | None) -> N
     node = known[name]
     by_hand = "SUPERVISOR_ENABLED" not in os.environ
     bind = address or os.environ.get("FAIRLEAD_BIND") or LOOPBACK
-    environment = {**os.environ, "FAIRLEAD_CONFIG": str(config), "FAIRLEAD_BIND": bind}
+    release = paths.release()  # the user's program cannot say which release it is of; its environment can
+    environment = {**os.environ, "FAIRLEAD_CONFIG": str(config), "FAIRLEAD_BIND": bind, "FAIRLEAD_RELEASE": release}
     if by_hand and port is not None and port != node.port:
         node = node.model_copy(update={"port": port})
         fleet = fleet.model_copy(update={"nodes": tuple(node if n.name == name else n for n in fleet.nodes)})

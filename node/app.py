@@ -11,7 +11,7 @@ import gevent
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from cluster import auth
+from cluster import auth, paths
 from cluster.wire import ORCA_HEADER, REQUEST_ID_HEADER, report_to_orca
 from node import kinds, settings
 from node.client import ClientGone, hang_up, watched
@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Flask:
     if name != "application":
         raise AttributeError(name)
     backend = Backend(
-        settings.this_node(), settings.release(), clock=time.monotonic, sleep=gevent.sleep, rng=random.Random()
+        settings.this_node(), paths.release(), clock=time.monotonic, sleep=gevent.sleep, rng=random.Random()
     )
     globals()[name] = app = create_app(backend)
     return app

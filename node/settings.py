@@ -19,8 +19,3 @@ def this_node() -> Node:
     if name not in ours:
         raise StartError(f'FAIRLEAD_NODE is "{name}"; {known}')
     return fleet.node(name)
-
-
-def release() -> str:
-    """Release id of this process."""
-    return os.environ.get("FAIRLEAD_RELEASE") or "dev"

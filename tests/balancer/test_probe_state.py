@@ -79,7 +79,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch, results: str, health: Health) -> lis
         now[0] = state.passed(now[0], 1.0, 0.0) if result == "+" else state.failed(now[0], "refused", 0.0)
 
     monkeypatch.setattr(Prober, "_once", once)
-    monkeypatch.setattr("balancer.health.gevent.sleep", slept.append)
+    monkeypatch.setattr(Prober, "_pause", lambda prober, longest_s: slept.append(longest_s))
     settings = ProbeSettings(interval_s=1, jitter=0)
     pool = NodePool("l1", "127.0.0.1", 1, Timeouts(), Limits(), cast(Waits, None))
     with pytest.raises(StopIteration):
@@ -102,3 +102,24 @@ def test_probes_are_near_together_when_that_tells_something(
     monkeypatch: pytest.MonkeyPatch, results: str, begin: Health, slept: list[float]
 ) -> None:
     assert pauses(monkeypatch, results, begin) == slept
+
+
+def test_a_node_that_an_operator_enables_is_probed_at_once_and_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = list[float]()
+    state = {"left": 4}
+
+    def once(prober: Prober) -> None:
+        state["left"] -= 1
+        if not state["left"]:
+            raise StopIteration
+        if state["left"] == 1:
+            prober.hurry()
+
+    monkeypatch.setattr(Prober, "_once", once)
+    monkeypatch.setattr(Prober, "_pause", lambda prober, longest_s: slept.append(longest_s))
+    pool = NodePool("l1", "127.0.0.1", 1, Timeouts(), Limits(), cast(Waits, None))
+    prober = Prober(pool, "/", ProbeSettings(interval_s=1, jitter=0), Random(1), lambda: Health.DOWN, lambda *_: None)
+    prober._starting = 0
+    with pytest.raises(StopIteration):
+        prober.run()
+    assert slept == [1, 1, 0.1]

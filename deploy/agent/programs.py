@@ -1,0 +1,195 @@
+"""The programs of a host under Supervisor: restart one and see that it is well, all of them at a glance."""
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from pathlib import Path
+from typing import Any, TypedDict
+
+from deploy.agent.place import Refused, tail
+from deploy.agent.session import Session
+from deploy.processes import Process, Supervisor, SupervisorGone
+
+LOG_LINES = 12
+PASSES = 2
+"""So many good answers in a row, by the same process, make a program well."""
+UP_S = 1.0
+"""How long a program without a port must run to be well."""
+
+
+class Wanted(TypedDict):
+    """A program as the operator's plan describes it (`deploy.plan.wanted`)."""
+
+    name: str  # as shown, and Supervisor's group
+    process: str  # Supervisor's `group:name` of the process to restart
+    port: int | None
+    health_path: str | None
+    scheme: str
+    ours: bool  # its health answer names the release
+
+
+def supervisor(session: Session) -> Supervisor:
+    """The host's Supervisor, brought to life when it does not run. Refused when it cannot be."""
+    found = Supervisor(session.place.socket)
+    try:
+        found.pid()
+    except SupervisorGone:
+        session.note("starts Supervisor")
+        session.machine.start_supervisor(session.place)
+    return found
+
+
+def restart(session: Session, program: Wanted, release: str) -> dict[str, Any]:
+    """Start a program anew from the current release and wait until it is well. Refused("gate") when it is not."""
+    began = time.monotonic()
+    rpc = supervisor(session)
+    group = program["name"]
+    try:
+        added, changed, _ = rpc.reread()
+    except ValueError as error:
+        raise Refused("gate", f"Supervisor cannot use the new configuration: {error}") from None
+    known = {p.id: p for p in rpc.processes()}
+    mark = _log_size(known.get(program["process"]))
+    # A process that runs this release already is this turn's: Supervisor was started just now, or brought back one
+    # that had died.
+    fresh = known.get(program["process"])
+    if group in added:
+        session.note(f"starts {group}")
+        rpc.add(group)
+    elif group in changed:
+        session.note(f"stops {group}")
+        remove_group(session, rpc, group)
+        rpc.add(group)
+    elif fresh is None:
+        raise Refused("gate", f"Supervisor knows no program {group}")
+    elif not (fresh.pid and session.machine.release_of(fresh.pid, session.place) == release and fresh.uptime_s < 5):
+        session.note(f"stops {group}")
+        rpc.stop(program["process"])
+        _until_stopped(session, rpc, {program["process"]})
+        rpc.start(program["process"])
+    session.note(f"waits for {group}")
+    pid = _until_well(session, rpc, program, release, mark)
+    return {"pid": pid, "took_s": round(time.monotonic() - began, 3)}
+
+
+def remove_group(session: Session, rpc: Supervisor, group: str) -> None:
+    """Stop all processes of a group and have Supervisor forget it."""
+    ids = {p.id for p in rpc.processes() if p.id.startswith(group + ":")}
+    for process in ids:
+        rpc.stop(process)
+    _until_stopped(session, rpc, ids)
+    rpc.remove(group)
+
+
+def _until_stopped(session: Session, rpc: Supervisor, ids: set[str]) -> None:
+    while any(p.id in ids and p.state not in ("STOPPED", "EXITED", "FATAL") for p in rpc.processes()):
+        if session.left_s() <= 0.1:
+            raise Refused("gate", f"{', '.join(sorted(ids))} does not stop")
+        time.sleep(0.03)
+
+
+def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str, mark: int) -> int:
+    """The pid of the well process."""
+    passes, last_pid, ends, said = 0, 0, set[float](), "no answer"
+    while session.left_s() > 0.1:
+        process = {p.id: p for p in rpc.processes()}[program["process"]]
+        if process.state in ("BACKOFF", "FATAL", "EXITED"):
+            ends.add(process.stopped_at or process.started_at)
+            said = f"it ends right after its start ({process.description})"
+            if process.state == "FATAL" or len(ends) > 1:
+                break
+        if process.pid:
+            well, answer = look(session, process, program, release)
+            said = answer or said
+            passes = passes + 1 if well and process.pid == last_pid else int(well)
+            last_pid = process.pid
+            if passes >= PASSES:
+                return process.pid
+        time.sleep(0.05)
+    process = {p.id: p for p in rpc.processes()}[program["process"]]
+    raise Refused("gate", f"{program['name']}: {said}", tail(Path(process.log), LOG_LINES, mark))
+
+
+def look(session: Session, process: Process, program: Wanted, release: str) -> tuple[bool, str]:
+    """Whether a running process is well and of this release, and what it said."""
+    if program["port"] is None:
+        return process.uptime_s >= UP_S, "" if process.uptime_s >= UP_S else "it has just been started"
+    well, answer, told = ask(program["port"], program["health_path"], program["scheme"])
+    if not well:
+        return False, answer
+    runs = told if program["ours"] else session.machine.release_of(process.pid, session.place)
+    if release and runs != release:
+        return False, f"it runs release {runs or 'unknown'}, not {release}"
+    return True, answer
+
+
+def ask(port: int, path: str | None, scheme: str = "http", timeout_s: float = 2.0) -> tuple[bool, str, str]:
+    """GET a program's health path on loopback: well, what it said, the release it named ("" when none)."""
+    try:
+        if path is None:
+            with socket.create_connection(("127.0.0.1", port), timeout_s):
+                return True, "port open", ""
+        connection: http.client.HTTPConnection
+        if scheme == "https":  # by its loopback address, which no certificate names
+            unchecked = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout_s, context=unchecked)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+        try:
+            connection.request("GET", path, headers={"Connection": "close"})
+            response = connection.getresponse()
+            body = response.read(65536)
+        finally:
+            connection.close()
+    except ConnectionRefusedError:
+        return False, "nothing listens", ""
+    except TimeoutError:
+        return False, f"no answer within {timeout_s:g} s", ""
+    except (OSError, http.client.HTTPException) as error:
+        return False, str(error) or type(error).__name__, ""
+    try:
+        told = json.loads(body).get("release", "")
+    except (ValueError, AttributeError):
+        told = ""
+    well = 200 <= response.status < 400
+    return well, f"{response.status} {response.reason}{'' if well else f' at {path}'}", str(told)
+
+
+def _log_size(process: Process | None) -> int:
+    try:
+        return Path(process.log).stat().st_size if process else 0
+    except OSError:
+        return 0
+
+
+def states(session: Session, programs: list[Wanted]) -> dict[str, Any]:
+    """What Supervisor says of each program of the plan, its release, its answer; and of programs beyond the plan."""
+    try:
+        rpc = Supervisor(session.place.socket)
+        supervisor_pid, processes = rpc.pid(), rpc.processes()
+    except SupervisorGone:
+        supervisor_pid, processes = 0, []
+    seen = {process.id: process for process in processes}
+    wanted = {program["process"]: program for program in programs}
+    rows = []
+    for process_id, program in wanted.items():
+        process = seen.get(process_id)
+        if process is None or not process.pid:
+            state = process.state if process else "missing"
+            said = process.description if process else "Supervisor does not know it"
+            rows.append(_row(program["name"], state, said))
+            continue
+        well, answer = look(session, process, program, "")
+        row = _row(program["name"], process.state, answer, well=well and process.state in ("RUNNING", "STARTING"))
+        row["pid"], row["uptime_s"] = process.pid, process.uptime_s
+        row["release"] = session.machine.release_of(process.pid, session.place)
+        rows.append(row)
+    groups = {program["name"] for program in programs}
+    others = sorted({p.id.partition(":")[0] for p in processes} - groups)
+    return {"supervisor_pid": supervisor_pid, "programs": rows, "others": others}
+
+
+def _row(name: str, state: str, answer: str, well: bool = False) -> dict[str, Any]:
+    return {"name": name, "state": state, "well": well, "answer": answer, "pid": 0, "uptime_s": 0.0, "release": ""}
