@@ -69,6 +69,11 @@ def node_program(node: Node) -> str:
     return f"node-{node.name}"
 
 
+def node_of(program: str) -> str | None:
+    """The node that a program is, by Supervisor's name; None for all others."""
+    return program.removeprefix("node-") if program.startswith("node-") else None
+
+
 def bind_address(program: Program, fleet: Fleet, lan: bool) -> str:
     """Where a program listens: loopback, unless `lan` and someone on another machine needs it.
 

@@ -33,7 +33,8 @@ def deployed(session: Session) -> dict[str, Any]:
         "envs": envs,
         "free_bytes": room(place.root),
         "lock": lock.holder(session),
-        **{key: place.memory().get(key) for key in ("previous", "switching", "held", "at", "who", "firewall")},
+        "previous": releases.previous(session),
+        **{key: place.memory().get(key) for key in ("switching", "held", "at", "who", "firewall")},
     }
 
 

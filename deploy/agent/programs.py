@@ -64,7 +64,7 @@ def restart(session: Session, program: Wanted, release: str) -> dict[str, Any]:
         rpc.add(group)
     elif fresh is None:
         raise Refused("gate", f"Supervisor knows no program {group}")
-    elif not (fresh.pid and session.machine.release_of(fresh.pid, session.place) == release and fresh.uptime_s < 5):
+    elif not (fresh.pid and _of_this_turn(session, fresh, release)):
         session.note(f"stops {group}")
         rpc.stop(program["process"])
         _until_stopped(session, rpc, {program["process"]})
@@ -72,6 +72,11 @@ def restart(session: Session, program: Wanted, release: str) -> dict[str, Any]:
     session.note(f"waits for {group}")
     pid = _until_well(session, rpc, program, release, mark)
     return {"pid": pid, "took_s": round(time.monotonic() - began, 3)}
+
+
+def _of_this_turn(session: Session, process: Process, release: str) -> bool:
+    switching = session.place.memory().get("switching") or {"at": float("inf")}
+    return process.started_at > switching["at"] and session.machine.release_of(process.pid, session.place) == release
 
 
 def remove_group(session: Session, rpc: Supervisor, group: str) -> None:
@@ -115,8 +120,10 @@ def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str
 def look(session: Session, process: Process, program: Wanted, release: str) -> tuple[bool, str]:
     """Whether a running process is well and of this release, and what it said."""
     if program["port"] is None:
-        return process.uptime_s >= UP_S, "" if process.uptime_s >= UP_S else "it has just been started"
-    well, answer, told = ask(program["port"], program["health_path"], program["scheme"])
+        young = process.uptime_s < UP_S
+        well, answer, told = not young, "it has just been started" if young else "", ""
+    else:
+        well, answer, told = ask(program["port"], program["health_path"], program["scheme"])
     if not well:
         return False, answer
     runs = told if program["ours"] else session.machine.release_of(process.pid, session.place)

@@ -116,16 +116,14 @@ def begin(session: Session, release: str) -> dict[str, Any]:
     return {"from": before}
 
 
-def commit(session: Session) -> dict[str, Any]:
-    """The release is good: keep it, note what was before, prune."""
+def commit(session: Session, forget: str = "") -> dict[str, Any]:
+    """The release is good: keep it, note it as one to roll back to, prune. `forget`: one that is no longer."""
     place = session.place
     switching = place.memory().get("switching") or {}
     session.release("switch")
     before, now = switching.get("from", ""), place.release()
-    changes: dict[str, Any] = {"switching": None, "at": round(time.time(), 3), "who": session.who}
-    if before and before != now:
-        changes["previous"] = before
-    place.remember(**changes)
+    good = [release for release in place.memory().get("good", []) if release not in (now, forget)]
+    place.remember(switching=None, good=[*good, now][-10:], at=round(time.time(), 3), who=session.who)
     place.audit(what="switch", who=session.who, result="ok", **{"from": before, "to": now})
     return {"pruned": prune(session)}
 
@@ -190,10 +188,16 @@ def stop_all(session: Session) -> bool:
     raise Refused("failed", "Supervisor does not end")
 
 
+def previous(session: Session) -> list[str]:
+    """Releases to roll back to, the newest first: found good, still here, not the current one."""
+    good = reversed(session.place.memory().get("good", []))
+    return [r for r in good if r != session.place.release() and (session.place.folder(r) / "RELEASE").exists()]
+
+
 def prune(session: Session) -> list[str]:
     """Remove all but the newest releases; never one that is current, previous or run by a process."""
     place = session.place
-    keep = {place.release(), place.memory().get("previous", "")}
+    keep = {place.release(), *previous(session)[:1]}
     try:
         pids = [p.pid for p in Supervisor(place.socket).processes() if p.pid]
     except SupervisorGone:

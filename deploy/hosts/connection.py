@@ -24,8 +24,14 @@ from deploy.hosts.linux import NO_PYTHON, SYSTEMS
 CONNECT_S = 5.0
 TRIES = 3
 BEAT_S = 2.0
+CLOSE_S = 20.0
+"""How long a host may take things back before the line is cut; it goes on with it all the same."""
 SILENT_S = 10.0
 """A host that has not answered a heartbeat for so long is gone."""
+
+
+INTERRUPTED = threading.Event()
+"""Ctrl-C was pressed: whoever waits for a host gives up."""
 
 
 class Unreachable(FairleadError):
@@ -136,7 +142,7 @@ class Connection:
         if self._fabric is not None:
             transport = self._fabric.transport
             if transport is not None and not self.lost and self._channel is not None:
-                self._channel.status_event.wait(3.0)  # let it take things back before the line is cut
+                self._channel.status_event.wait(CLOSE_S)  # let it take things back before the line is cut
             with contextlib.suppress(Exception):
                 self._fabric.close()
 
@@ -150,10 +156,12 @@ class Connection:
             until = time.monotonic() + limit_s + 20
             while True:
                 try:
-                    answer = self._answers.get(timeout=0.5)
+                    answer = self._answers.get(timeout=0.2)
                 except queue.Empty:
                     if self.lost:
                         raise Unreachable(self.lost) from None
+                    if INTERRUPTED.is_set():
+                        raise Unreachable("interrupted") from None
                     silent_s = time.monotonic() - self._heard_at
                     if silent_s > SILENT_S:
                         self._lose(f"it has been silent for {silent_s:.0f} s")

@@ -16,7 +16,7 @@ Confirm = Callable[[str, str], bool]
 """(host, what its key is) -> whether to trust it from now on."""
 
 
-class UnknownHost(paramiko.SSHException):
+class UnknownHost(paramiko.SSHException):  # type: ignore[misc]  # paramiko has no types
     """Nobody has said yet that this key belongs to this host."""
 
 

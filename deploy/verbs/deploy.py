@@ -1,0 +1,379 @@
+"""plan, deploy, rollback: bring hosts to a release, rolling and gated."""
+
+import io
+import math
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cluster import paths
+from cluster.errors import FairleadError
+from deploy import plan, wheelhouse
+from deploy.command import Command, Ends
+from deploy.hosts.connection import HostRefused, Unreachable
+from deploy.hosts.linux import SYSTEMS
+from deploy.outcome import Code, HostResult
+from deploy.plan import CONF, PROGRAMS, HostPlan
+from deploy.reach import Reach
+from deploy.release import Environment, Release, build
+from deploy.rollout import Rollout, programs_in
+from deploy.traffic import Traffic
+
+LOCK_WAIT_S = 2.0
+PREPARE_S = 400.0
+READY_S = 20.0
+
+
+def show_plan(command: Command) -> None:
+    """What a deploy would do; nothing is touched. Exit 0: nothing, 2: changes."""
+    release = _release(command)
+    with all_hosts(command) as reach:
+        plans = _plans(command, reach, release)
+        _report_plans(command, plans)
+        pending = [p for p in plans.values() if p.changes]
+        command.outcome.code = Code.PENDING if pending else command.code_of_hosts()
+        command.outcome.summary = f"{len(pending)} of {len(plans)} hosts would change; release {release.id}"
+
+
+def deploy(command: Command) -> None:
+    """Bring the chosen hosts to the project's present content."""
+    release = _release(command)
+    with all_hosts(command) as reach, locked(command, reach):
+        plans = _plans(command, reach, release)
+        if not any(p.changes for p in plans.values()):
+            command.outcome.code = command.code_of_hosts()
+            command.outcome.summary = f"0 changed: {len(plans)} hosts are on release {release.id}"
+            return
+        serving = serving_now(reach)
+        with clients(command, serving) as traffic:
+            _prepare(command, reach, plans, release)
+            _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or 1))
+
+
+def rollback(command: Command) -> None:
+    """Bring the chosen hosts back to the release before, or to one that is named. Nothing is sent, nothing is built."""
+    target = command.options.get("release") or ""
+    with all_hosts(command) as reach, locked(command, reach):
+        plans = {}
+        for host in _chosen(command, reach):
+            plans[host] = _back_plan(command, reach, host, target)
+        command.outcome.release = ", ".join(sorted({p.release for p in plans.values()}))
+        _check_hosts(command)
+        serving = serving_now(reach)
+        with clients(command, serving) as traffic:
+            half = math.ceil(sum(1 for p in plans.values() if _has_node(p)) / 2)
+            _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or half or 1))
+
+
+# -- before anything is touched --------------------------------------------------------------------------------------
+
+
+def _release(command: Command) -> Release:
+    """The release of now; checked, with the page's files in it."""
+    command.check_config()
+    if command.fleet.dashboard:
+        done = subprocess.run(
+            [sys.executable, "dashboard/assets/install.py"], cwd=paths.PROJECT, capture_output=True, text=True
+        )
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+            command.report.say(f"Going on without the page's charts: {said[0]}", "yellow")
+    release = build(command.fleet, command.config)
+    command.outcome.release = release.id
+    return release
+
+
+@contextmanager
+def all_hosts(command: Command) -> Iterator[Reach]:
+    """The chosen hosts, and those of the balancers, which drain and enable. A cut-off deploy is put right first."""
+    balancers = [b.host for b in command.fleet.balancers]
+    command.report.watch(command.hosts)
+    with command.reach([*dict.fromkeys([*command.hosts, *balancers])]) as reach:
+        gone = [host for host in balancers if host not in reach.hello]
+        if gone and not command.options.get("force"):
+            why = "; ".join(f"{host}: {_why_not(reach, host)}" for host in gone)
+            refused = any(host in reach.refused for host in gone)
+            raise Ends(
+                Code.PREFLIGHT if refused else Code.UNREACHABLE,
+                f"nothing was changed: nodes cannot be drained without their balancer ({why}); --force goes on without",
+            )
+        for host in command.hosts:
+            if host in reach.hello and not reach.hello[host]["deployed"]["set_up"]:
+                command.fail(host, "failed", "is not set up yet: fab setup")
+        _check_hosts(command)
+        yield reach
+
+
+def _why_not(reach: Reach, host: str) -> str:
+    return reach.unreachable.get(host) or str(reach.refused.get(host, "not connected"))
+
+
+def _check_hosts(command: Command) -> None:
+    """Hosts that refuse end the command; hosts that are off do not."""
+    failed = [row for row in command.results.values() if row.result == "failed"]
+    if failed:
+        raise Ends(Code.PREFLIGHT, f"nothing was changed: {failed[0].host}: {failed[0].detail}")
+
+
+def _chosen(command: Command, reach: Reach) -> list[str]:
+    return [host for host in command.hosts if host in reach.connected]
+
+
+@contextmanager
+def locked(command: Command, reach: Reach) -> Iterator[None]:
+    """All hosts for us alone, taken in one order by everybody. What an earlier deploy left open is closed first."""
+    wait_s = float(command.options.get("wait") or LOCK_WAIT_S)
+    for host in sorted(reach.connected):
+        try:
+            reach.call(host, "lock", owner=command.owner, wait_s=wait_s, limit_s=wait_s + 10)
+        except HostRefused as error:
+            if error.kind != "locked":
+                raise
+            raise Ends(Code.LOCKED, f"{host} is locked: {error}") from None
+        except Unreachable as error:
+            command.fail(host, "unreachable", str(error))
+    open_ends = [h for h in reach.connected if reach.hello[h]["deployed"]["switching"] or _held(reach, h)]
+    for host, told in reach.on_all("recover", open_ends, limit_s=120).items():
+        if isinstance(told, FairleadError):
+            raise Ends(Code.PREFLIGHT, f"{host}: an earlier deploy was cut off and cannot be taken back: {told}")
+        command.report.say(f"{host}: an earlier deploy was cut off here; it was taken back", "yellow")
+        reach.hello[host]["deployed"] = reach.call(host, "deployed")
+    yield
+    reach.on_all("unlock")
+
+
+def _held(reach: Reach, host: str) -> bool:
+    return bool(reach.hello[host]["deployed"]["held"])
+
+
+def _plans(command: Command, reach: Reach, release: Release) -> dict[str, HostPlan]:
+    """Every reachable chosen host's plan."""
+
+    def one(host: str) -> HostPlan:
+        told = reach.hello[host]
+        system = SYSTEMS[command.fleet.hosts[host].os]
+        states = reach.call(host, "states", programs=plan.wanted(command.fleet, host), limit_s=30)
+        before = told["deployed"]["current"]
+        names = [CONF, PROGRAMS]
+        present = reach.call(host, "read_host_files", release=before, names=names) if before else {}
+        return plan.make(
+            command.fleet, host, release, system, told["machine"], told["deployed"], states, present
+        )  # fmt: skip
+
+    found: dict[str, HostPlan] = {}
+    for host, value in reach.each(one, _chosen(command, reach)).items():
+        if isinstance(value, FairleadError):
+            command.fail(host, "unreachable" if isinstance(value, Unreachable) else "failed", str(value))
+        else:
+            found[host] = value
+    _check_hosts(command)
+    plans = {host: found[host] for host in command.hosts if host in found}
+    for host, made in plans.items():
+        row = command.results[host]
+        row.before = row.now = made.before
+        row.result = row.result or "unchanged"
+    return plans
+
+
+def _report_plans(command: Command, plans: dict[str, HostPlan]) -> None:
+    command.outcome.more["plan"] = {
+        host: {"changes": p.changes, "restart": p.to_restart, "stop": p.to_stop, "diff": p.diff}
+        for host, p in plans.items()
+    }
+    for host, made in plans.items():
+        row = command.results[host]
+        row.result, row.detail = ("would change" if made.changes else "unchanged"), "; ".join(made.changes)
+        row.now = made.release if made.changes else made.before
+        if made.diff and not command.options.get("json"):
+            command.report.print(made.diff)
+
+
+def _back_plan(command: Command, reach: Reach, host: str, target: str) -> HostPlan:
+    told = reach.hello[host]["deployed"]
+    release = target or next(iter(told["previous"]), "")
+    row = command.results[host]
+    row.before = row.now = told["current"]
+    if not release:
+        command.fail(host, "failed", "there is no earlier release that was found good; `fab releases` shows all")
+        return HostPlan(host, "", told["current"], {}, {}, [], [], [], [], [])
+    if release not in told["releases"]:
+        known = ", ".join(told["releases"]) or "none"
+        command.fail(host, "failed", f"release {release} is not here (there are: {known})")
+        return HostPlan(host, release, told["current"], {}, {}, [], [], [], [], [])
+    programs = programs_in(reach, host, release)
+    changes = [f"release {told['current']} -> {release}"] if release != told["current"] else []
+    row.result = "unchanged"
+    return HostPlan(
+        host, release, told["current"], {}, {}, programs, [], [], [p["name"] for p in programs], ["?"], changes
+    )  # fmt: skip
+
+
+def _has_node(made: HostPlan) -> bool:
+    return any(program["name"].startswith("node-") for program in made.programs)
+
+
+def serving_now(reach: Reach) -> list[str]:
+    """Balancers that serve now."""
+    found = []
+    for balancer in reach.fleet.balancers:
+        try:
+            if reach.call(balancer.host, "snapshot", port=balancer.control_port):
+                found.append(balancer.name)
+        except FairleadError:
+            continue
+    return found
+
+
+# -- sending, trying -------------------------------------------------------------------------------------------------
+
+
+def _prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release: Release) -> None:
+    """Everything that can be done and tried before a host is switched. Ends(REVERTED) when the release is not good."""
+    archive = release.archive()
+    fetching = threading.Lock()
+
+    def wheels(environment: Environment, host: str) -> Any:
+        told = reach.hello[host]["machine"]
+        with fetching:  # once for all hosts of a kind
+            return wheelhouse.archive(environment, wheelhouse.Target(told["python"], told["machine"], told["libc"]))
+
+    def one(host: str) -> None:
+        made, deployed = plans[host], reach.hello[host]["deployed"]
+        reach.call(host, "ports", wanted=made.ports)
+        for folder, key in made.environments.items():
+            if key not in deployed["envs"]:
+                environment = release.apps[folder] if folder else release.environment
+                house = wheels(environment, host)
+                size = house.stat().st_size
+                reach.call(host, "make_room", needed=6 * size)
+                reach.note(host, f"is sent {size >> 20} MB of packages")
+                with house.open("rb") as source:
+                    reach.connection(host).upload(source, house.name, size)
+                reach.call(
+                    host, "make_env", key=key, wheels=house.name, lock=environment.requirements,
+                    hashes=environment.hashed, limit_s=PREPARE_S,
+                )  # fmt: skip
+        if release.id not in deployed["releases"]:
+            reach.call(host, "make_room", needed=4 * len(archive))
+            reach.note(host, "is sent the release")
+            reach.connection(host).upload(io.BytesIO(archive), f"{release.id}.tar", len(archive))
+        apps = {folder: key for folder, key in made.environments.items() if folder}
+        reach.call(
+            host, "install", release=release.id, archive=f"{release.id}.tar", env=made.environments[""], apps=apps,
+            files=made.files, limit_s=60,
+        )  # fmt: skip
+        if made.before != release.id:
+            reach.call(host, "boot", release=release.id, trials=made.trials, limit_s=30 + 25 * len(made.trials))
+        reach.note(host, "is ready to switch")
+
+    for host, value in reach.each(one, [h for h in plans if plans[h].changes]).items():
+        if isinstance(value, Unreachable):
+            command.fail(host, "unreachable", str(value))
+            del plans[host]
+        elif isinstance(value, HostRefused):
+            result = "failed"
+            command.fail(host, result, str(value), value.log)
+        elif isinstance(value, FairleadError):
+            command.fail(host, "failed", str(value))
+    failed = [row for row in command.results.values() if row.result == "failed"]
+    if not failed:
+        return
+    first = failed[0]
+    for row in failed:
+        row.result, row.now = "reverted", row.before
+    for row in command.results.values():
+        row.result = row.result or "unchanged"
+    raise Ends(
+        Code.REVERTED, f"the release {release.id} is not good, no host was switched to it: {first.host}: {first.detail}"
+    )
+
+
+# -- switching -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def clients(command: Command, serving: list[str]) -> Iterator[Traffic]:
+    """Clients of the balancers for as long as the block lasts; what they saw goes into the outcome."""
+    traffic = Traffic(command.fleet, serving, command.options.get("probe_path") or "/")
+    traffic.start()
+    try:
+        yield traffic
+    finally:
+        if serving:
+            command.outcome.traffic = traffic.stop()
+
+
+def _roll(
+    command: Command, reach: Reach, plans: dict[str, HostPlan], serving: list[str], traffic: Traffic, batch: int
+) -> None:
+    goal = ", ".join(sorted({p.release for p in plans.values() if p.changes}))
+    rollout = Rollout(reach, plans, command.results, reach.note)
+    _announce(reach, f"{command.name} of release {goal} begins on {len(plans)} hosts")
+    traffic.begins()
+    try:
+        rollout.run(serving, batch)
+        if rollout.failure is None:
+            _until_ready(command, reach, plans)
+            rollout.drop_removed()
+    except KeyboardInterrupt:
+        rollout.stop()
+        raise
+    except HostRefused as error:
+        rollout.failure = ("", error)
+    outcome = command.outcome
+    if rollout.failure is None:
+        outcome.code = command.code_of_hosts()
+        changed = sum(1 for row in outcome.hosts if row.result in ("new", "changed"))
+        off = [row.host for row in outcome.hosts if row.result == "unreachable"]
+        outcome.summary = f"{changed} changed, on release {goal}"
+        if off:
+            outcome.summary += f"; not reached: {', '.join(off)}: run it again when they are there"
+    else:
+        host, why = rollout.failure
+        command.report.say(f"{host}: {why}; taking back what was changed", "bold red")
+        lost = isinstance(why, Unreachable)
+        stuck = rollout.take_back(serving)
+        outcome.code = Code.REVERT_FAILED if stuck else Code.UNREACHABLE if lost else Code.REVERTED
+        where = f"{host}: " if host else ""
+        outcome.summary = f"release {goal} was taken back from every host: {where}{why}"
+        if stuck:
+            outcome.summary = f"release {goal} is not good ({where}{why}), and stays on {', '.join(stuck)}"
+    _announce(reach, f"{command.name} of release {goal} ends: {outcome.code.name.lower()}")
+    reach.on_all(
+        "audit", what=command.name, release=goal, result=outcome.code.name.lower(), took_s=_seconds(outcome.hosts)
+    )
+
+
+def _seconds(rows: Iterable[HostResult]) -> float:
+    return round(sum(row.took_s for row in rows), 1)
+
+
+def _until_ready(command: Command, reach: Reach, plans: dict[str, HostPlan]) -> None:
+    """Every balancer must see the nodes of this rollout, unless an operator holds them back; else HostRefused."""
+    ours = {n.name for n in command.fleet.nodes if n.host in plans}
+    until = time.monotonic() + READY_S
+    for balancer in command.fleet.balancers:
+        while True:
+            shot = reach.call(balancer.host, "snapshot", port=balancer.control_port)
+            nodes = shot["nodes"] if shot else []
+            meant = [n for n in nodes if n["name"] in ours and n["admin"] == "enabled" and n["weight"]]
+            missing = [n for n in meant if not n["ready"]]
+            if shot and not missing:
+                break
+            if time.monotonic() > until:
+                text = ", ".join(f"{n['name']} is {n['state']} ({n['cause']})" for n in missing) or "it does not answer"
+                raise HostRefused("gate", f"balancer {balancer.name} after {READY_S:g} s: {text}", [])
+            time.sleep(0.1)
+
+
+def _announce(reach: Reach, text: str) -> None:
+    """An event on every dashboard."""
+    for balancer in reach.fleet.balancers:
+        try:
+            reach.call(balancer.host, "announce", port=balancer.control_port, text=text)
+        except FairleadError:
+            continue
