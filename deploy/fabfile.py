@@ -84,6 +84,12 @@ namespace = Collection(
         Option("accept_new_keys", False, "pin unknown host keys without asking: for a LAN that you trust"),
     ),
     _task("plan", deploy.show_plan),
+    _task(
+        "fetch", deploy.fetch,
+        Option("python", "", "the hosts' Python, such as 3.11 (default: as here)"),
+        Option("machine", "", "x86_64, aarch64 ... (default: as here)"),
+        Option("libc", "", "such as glibc-2.36 (default: as here)"),
+    ),
     _task("deploy", deploy.deploy, BATCH, *CHANGES),
     _task("rollback", deploy.rollback, Option("release", "", "its id; `fab releases` lists them"), BATCH, *CHANGES),
     _task("releases", look.releases),

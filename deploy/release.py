@@ -54,6 +54,10 @@ class Release:
     apps: dict[str, Environment]
     """Folder of a command node's app -> its packages; only those that name requirements."""
 
+    def environment_of(self, folder: str) -> Environment:
+        """The packages of an app's folder; of ours for ""."""
+        return self.apps[folder] if folder else self.environment
+
     def archive(self) -> bytes:
         """A tar archive, the same bytes for the same content."""
         content = io.BytesIO()

@@ -30,7 +30,9 @@ class Report:
         self.as_json = as_json
         self._verbose = verbose
         self._began = time.monotonic()
-        self._out = Console(highlight=False, markup=False, soft_wrap=True)
+        # Where the reader is a program or a file, lines are as long as they must be.
+        width = None if sys.stdout.isatty() else 200
+        self._out = Console(highlight=False, markup=False, soft_wrap=True, width=width)
         self._err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._phases: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import io
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -42,6 +43,12 @@ class Target:
     def _version(self) -> str:
         return ".".join(self.python.split(".")[:2])
 
+    @classmethod
+    def of_this_computer(cls, python: str = "", machine: str = "", libc: str = "") -> "Target":
+        """What this computer would want; what is given counts instead."""
+        own = "-".join(platform.libc_ver())
+        return cls(python or platform.python_version(), machine or platform.machine(), libc or own)
+
     def pip_options(self) -> list[str]:
         """What makes `pip download` choose wheels for this target, whatever it runs on itself."""
         version = self._version
@@ -49,8 +56,8 @@ class Target:
         options = ["--only-binary=:all:", "--implementation", "cp", "--python-version", version]
         for name in (abi, "abi3", "none"):
             options += ["--abi", name]
-        for platform in self.platforms():
-            options += ["--platform", platform]
+        for name in self.platforms():
+            options += ["--platform", name]
         return options
 
     def platforms(self) -> list[str]:
@@ -89,7 +96,17 @@ def archive(environment: Environment, target: Target) -> Path:
 
 
 def _download(environment: Environment, target: Target, requirements: Path, house: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--retries",
+        "1",
+    ]
     command += ["--require-hashes"] if environment.hashed else []
     command += [*target.pip_options(), "--dest", str(house), "-r", str(requirements)]
     try:
@@ -97,8 +114,12 @@ def _download(environment: Environment, target: Target, requirements: Path, hous
     except subprocess.TimeoutExpired:
         raise NoWheels(f"pip did not fetch the packages for {target.tag} within {LIMIT_S:g} s") from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()[-6:]
-        raise NoWheels(f"the packages for {target.tag} cannot be had:\n  " + "\n  ".join(said))
+        said = (done.stderr or done.stdout).strip().splitlines()
+        errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")] or said[-1:]
+        raise NoWheels(
+            f"the packages for {target.tag} cannot be had: {errors[0] if errors else 'pip gave no reason'}. Without"
+            " internet here: run `fab fetch` where there is some, and bring the folder " + str(cache())
+        )
 
 
 def _own_pip() -> str:

@@ -176,6 +176,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "begin": releases.begin,
     "commit": releases.commit,
     "abort": releases.abort,
+    "discard": releases.discard,
     "drop_removed": releases.drop_removed,
     "restart": programs.restart,
     "states": programs.states,

@@ -69,7 +69,8 @@ class Linux:
         if error is None:
             return ""
         found = procfs.holder(port)
-        if found and found.pid in procfs.supervised(place.state):
+        ours = {*procfs.supervised(place.state), procfs.supervisord_of(place.conf)}  # it holds a balancer's port
+        if found and found.pid in ours:
             return ""
         return procfs.why(error, port)
 

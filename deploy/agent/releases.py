@@ -188,6 +188,16 @@ def stop_all(session: Session) -> bool:
     raise Refused("failed", "Supervisor does not end")
 
 
+def discard(session: Session, release: str) -> bool:
+    """Remove a release that failed its trial; whether it was there. Never one that is in use or was found good."""
+    place = session.place
+    if release == place.release() or release in place.memory().get("good", []):
+        return False
+    folder = place.folder(release)
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
 def previous(session: Session) -> list[str]:
     """Releases to roll back to, the newest first: found good, still here, not the current one."""
     good = reversed(session.place.memory().get("good", []))

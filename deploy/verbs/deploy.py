@@ -4,11 +4,10 @@ import io
 import math
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
 from cluster import paths
 from cluster.errors import FairleadError
@@ -19,7 +18,7 @@ from deploy.hosts.linux import SYSTEMS
 from deploy.outcome import Code, HostResult
 from deploy.plan import CONF, PROGRAMS, HostPlan
 from deploy.reach import Reach
-from deploy.release import Environment, Release, build
+from deploy.release import Release, build
 from deploy.rollout import Rollout, programs_in
 from deploy.traffic import Traffic
 
@@ -234,20 +233,15 @@ def serving_now(reach: Reach) -> list[str]:
 def _prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release: Release) -> None:
     """Everything that can be done and tried before a host is switched. Ends(REVERTED) when the release is not good."""
     archive = release.archive()
-    fetching = threading.Lock()
-
-    def wheels(environment: Environment, host: str) -> Any:
-        told = reach.hello[host]["machine"]
-        with fetching:  # once for all hosts of a kind
-            return wheelhouse.archive(environment, wheelhouse.Target(told["python"], told["machine"], told["libc"]))
+    houses = _wheels(command, reach, plans, release)
 
     def one(host: str) -> None:
         made, deployed = plans[host], reach.hello[host]["deployed"]
         reach.call(host, "ports", wanted=made.ports)
         for folder, key in made.environments.items():
             if key not in deployed["envs"]:
-                environment = release.apps[folder] if folder else release.environment
-                house = wheels(environment, host)
+                environment = release.environment_of(folder)
+                house = houses[key]
                 size = house.stat().st_size
                 reach.call(host, "make_room", needed=6 * size)
                 reach.note(host, f"is sent {size >> 20} MB of packages")
@@ -283,6 +277,7 @@ def _prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release
     if not failed:
         return
     first = failed[0]
+    reach.on_all("discard", plans, release=release.id)
     for row in failed:
         row.result, row.now = "reverted", row.before
     for row in command.results.values():
@@ -290,6 +285,34 @@ def _prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release
     raise Ends(
         Code.REVERTED, f"the release {release.id} is not good, no host was switched to it: {first.host}: {first.detail}"
     )
+
+
+def _wheels(command: Command, reach: Reach, plans: dict[str, HostPlan], release: Release) -> dict[str, Path]:
+    """Archives of the wheels that hosts lack, by environment. Ends(PREFLIGHT) when they cannot be had."""
+    found: dict[str, Path] = {}
+    for host, made in plans.items():
+        told = reach.hello[host]
+        target = wheelhouse.Target(told["machine"]["python"], told["machine"]["machine"], told["machine"]["libc"])
+        for folder, key in made.environments.items():
+            if made.changes and key not in found and key not in told["deployed"]["envs"]:
+                reach.note(host, "needs packages: they are fetched")
+                try:
+                    found[key] = wheelhouse.archive(release.environment_of(folder), target)
+                except wheelhouse.NoWheels as error:
+                    raise Ends(Code.PREFLIGHT, f"nothing was changed: {error}") from None
+    return found
+
+
+def fetch(command: Command) -> None:
+    """Fetch the packages that hosts will need, for a deploy without internet. No host is asked."""
+    options = {key: str(command.options.get(key) or "") for key in ("python", "machine", "libc")}
+    target = wheelhouse.Target.of_this_computer(**options)
+    release = _release(command)
+    command.outcome.hosts = []
+    for folder in ["", *release.apps]:
+        path = wheelhouse.archive(release.environment_of(folder), target)
+        command.report.say(f"{folder or 'ours'}: {path} ({path.stat().st_size >> 20} MB)")
+    command.outcome.summary = f"all that hosts of the kind {target.tag} need is in {wheelhouse.cache()}"
 
 
 # -- switching -------------------------------------------------------------------------------------------------------
