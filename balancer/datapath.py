@@ -28,6 +28,7 @@ from cluster import paths
 from cluster.auth import read_token
 from cluster.config import Balancer, Fleet
 from cluster.logs import LineLog
+from cluster.states import Admin
 from cluster.wire import NodeReport
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ class DataPath:
                 self.board.q[self.board.own + S_DROPPED_LINES] = self.access.dropped
                 if self.decisions is not None:
                     self.decisions.flush()
+            for pool, node in zip(self.pools, self.board.nodes, strict=True):
+                if node.admin is not Admin.ENABLED:  # it may be about to stop, and would wait for them
+                    pool.close_idle(now)
             if beat % 10 == 0:
                 for pool in self.pools:
                     pool.close_idle(now - self.timeouts.node_keep_alive_s)

@@ -15,8 +15,8 @@ from deploy.processes import Process, Supervisor, SupervisorGone
 LOG_LINES = 12
 PASSES = 2
 """So many good answers in a row, by the same process, make a program well."""
-UP_S = 1.0
-"""How long a program without a port must run to be well."""
+PASSES_WITHOUT_PORT = 6
+"""The same for a program that cannot be asked: it must just live on for a while."""
 
 
 class Wanted(TypedDict):
@@ -98,6 +98,7 @@ def _until_stopped(session: Session, rpc: Supervisor, ids: set[str]) -> None:
 def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str, mark: int) -> int:
     """The pid of the well process."""
     passes, last_pid, ends, said = 0, 0, set[float](), "no answer"
+    enough = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
     while session.left_s() > 0.1:
         process = {p.id: p for p in rpc.processes()}[program["process"]]
         if process.state in ("BACKOFF", "FATAL", "EXITED"):
@@ -110,7 +111,7 @@ def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str
             said = answer or said
             passes = passes + 1 if well and process.pid == last_pid else int(well)
             last_pid = process.pid
-            if passes >= PASSES:
+            if passes >= enough:
                 return process.pid
         time.sleep(0.05)
     process = {p.id: p for p in rpc.processes()}[program["process"]]
@@ -120,8 +121,7 @@ def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str
 def look(session: Session, process: Process, program: Wanted, release: str) -> tuple[bool, str]:
     """Whether a running process is well and of this release, and what it said."""
     if program["port"] is None:
-        young = process.uptime_s < UP_S
-        well, answer, told = not young, "it has just been started" if young else "", ""
+        well, answer, told = True, "", ""
     else:
         well, answer, told = ask(program["port"], program["health_path"], program["scheme"])
     if not well:

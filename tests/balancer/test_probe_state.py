@@ -119,7 +119,7 @@ def test_a_node_that_an_operator_enables_is_probed_at_once_and_often(monkeypatch
     monkeypatch.setattr(Prober, "_pause", lambda prober, longest_s: slept.append(longest_s))
     pool = NodePool("l1", "127.0.0.1", 1, Timeouts(), Limits(), cast(Waits, None))
     prober = Prober(pool, "/", ProbeSettings(interval_s=1, jitter=0), Random(1), lambda: Health.DOWN, lambda *_: None)
-    prober._starting = 0
+    prober._starting, prober.state.fails = 0, 1
     with pytest.raises(StopIteration):
         prober.run()
     assert slept == [1, 1, 0.1]
