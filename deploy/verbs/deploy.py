@@ -1,29 +1,26 @@
 """plan, deploy, rollback: bring hosts to a release, rolling and gated."""
 
-import io
 import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 
 from cluster import paths
 from cluster.errors import FairleadError
 from deploy import plan, wheelhouse
-from deploy.command import Command, Ends
+from deploy.command import Command
 from deploy.hosts.connection import HostRefused, Unreachable
 from deploy.hosts.linux import SYSTEMS
 from deploy.outcome import Code, HostResult
 from deploy.plan import CONF, PROGRAMS, HostPlan
+from deploy.prepare import prepare
 from deploy.reach import Reach
 from deploy.release import Release, build
 from deploy.rollout import Rollout, programs_in
 from deploy.traffic import Traffic
+from deploy.verbs.opening import all_hosts, check_hosts, chosen, clients, locked, serving_now
 
-LOCK_WAIT_S = 2.0
-PREPARE_S = 400.0
 READY_S = 20.0
 
 
@@ -49,7 +46,7 @@ def deploy(command: Command) -> None:
             return
         serving = serving_now(reach)
         with clients(command, serving) as traffic:
-            _prepare(command, reach, plans, release)
+            prepare(command, reach, plans, release)
             _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or 1))
 
 
@@ -58,17 +55,26 @@ def rollback(command: Command) -> None:
     target = command.options.get("release") or ""
     with all_hosts(command) as reach, locked(command, reach):
         plans = {}
-        for host in _chosen(command, reach):
+        for host in chosen(command, reach):
             plans[host] = _back_plan(command, reach, host, target)
         command.outcome.release = ", ".join(sorted({p.release for p in plans.values()}))
-        _check_hosts(command)
+        check_hosts(command)
         serving = serving_now(reach)
         with clients(command, serving) as traffic:
             half = math.ceil(sum(1 for p in plans.values() if _has_node(p)) / 2)
             _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or half or 1))
 
 
-# -- before anything is touched --------------------------------------------------------------------------------------
+def fetch(command: Command) -> None:
+    """Fetch the packages that hosts will need, for a deploy without internet. No host is asked."""
+    options = {key: str(command.options.get(key) or "") for key in ("python", "machine", "libc")}
+    target = wheelhouse.Target.of_this_computer(**options)
+    release = _release(command)
+    command.outcome.hosts = []
+    for folder in ["", *release.apps]:
+        path = wheelhouse.archive(release.environment_of(folder), target)
+        command.report.say(f"{folder or 'ours'}: {path} ({path.stat().st_size >> 20} MB)")
+    command.outcome.summary = f"all that hosts of the kind {target.tag} need is in {wheelhouse.cache()}"
 
 
 def _release(command: Command) -> Release:
@@ -86,69 +92,6 @@ def _release(command: Command) -> Release:
     return release
 
 
-@contextmanager
-def all_hosts(command: Command) -> Iterator[Reach]:
-    """The chosen hosts, and those of the balancers, which drain and enable. A cut-off deploy is put right first."""
-    balancers = [b.host for b in command.fleet.balancers]
-    command.report.watch(command.hosts)
-    with command.reach([*dict.fromkeys([*command.hosts, *balancers])]) as reach:
-        gone = [host for host in balancers if host not in reach.hello]
-        if gone and not command.options.get("force"):
-            why = "; ".join(f"{host}: {_why_not(reach, host)}" for host in gone)
-            refused = any(host in reach.refused for host in gone)
-            raise Ends(
-                Code.PREFLIGHT if refused else Code.UNREACHABLE,
-                f"nothing was changed: nodes cannot be drained without their balancer ({why}); --force goes on without",
-            )
-        for host in command.hosts:
-            if host in reach.hello and not reach.hello[host]["deployed"]["set_up"]:
-                command.fail(host, "failed", "is not set up yet: fab setup")
-        _check_hosts(command)
-        yield reach
-
-
-def _why_not(reach: Reach, host: str) -> str:
-    return reach.unreachable.get(host) or str(reach.refused.get(host, "not connected"))
-
-
-def _check_hosts(command: Command) -> None:
-    """Hosts that refuse end the command; hosts that are off do not."""
-    failed = [row for row in command.results.values() if row.result == "failed"]
-    if failed:
-        raise Ends(Code.PREFLIGHT, f"nothing was changed: {failed[0].host}: {failed[0].detail}")
-
-
-def _chosen(command: Command, reach: Reach) -> list[str]:
-    return [host for host in command.hosts if host in reach.connected]
-
-
-@contextmanager
-def locked(command: Command, reach: Reach) -> Iterator[None]:
-    """All hosts for us alone, taken in one order by everybody. What an earlier deploy left open is closed first."""
-    wait_s = float(command.options.get("wait") or LOCK_WAIT_S)
-    for host in sorted(reach.connected):
-        try:
-            reach.call(host, "lock", owner=command.owner, wait_s=wait_s, limit_s=wait_s + 10)
-        except HostRefused as error:
-            if error.kind != "locked":
-                raise
-            raise Ends(Code.LOCKED, f"{host} is locked: {error}") from None
-        except Unreachable as error:
-            command.fail(host, "unreachable", str(error))
-    open_ends = [h for h in reach.connected if reach.hello[h]["deployed"]["switching"] or _held(reach, h)]
-    for host, told in reach.on_all("recover", open_ends, limit_s=120).items():
-        if isinstance(told, FairleadError):
-            raise Ends(Code.PREFLIGHT, f"{host}: an earlier deploy was cut off and cannot be taken back: {told}")
-        command.report.say(f"{host}: an earlier deploy was cut off here; it was taken back", "yellow")
-        reach.hello[host]["deployed"] = reach.call(host, "deployed")
-    yield
-    reach.on_all("unlock")
-
-
-def _held(reach: Reach, host: str) -> bool:
-    return bool(reach.hello[host]["deployed"]["held"])
-
-
 def _plans(command: Command, reach: Reach, release: Release) -> dict[str, HostPlan]:
     """Every reachable chosen host's plan."""
 
@@ -164,12 +107,12 @@ def _plans(command: Command, reach: Reach, release: Release) -> dict[str, HostPl
         )  # fmt: skip
 
     found: dict[str, HostPlan] = {}
-    for host, value in reach.each(one, _chosen(command, reach)).items():
+    for host, value in reach.each(one, chosen(command, reach)).items():
         if isinstance(value, FairleadError):
             command.fail(host, "unreachable" if isinstance(value, Unreachable) else "failed", str(value))
         else:
             found[host] = value
-    _check_hosts(command)
+    check_hosts(command)
     plans = {host: found[host] for host in command.hosts if host in found}
     for host, made in plans.items():
         row = command.results[host]
@@ -213,121 +156,6 @@ def _back_plan(command: Command, reach: Reach, host: str, target: str) -> HostPl
 
 def _has_node(made: HostPlan) -> bool:
     return any(program["name"].startswith("node-") for program in made.programs)
-
-
-def serving_now(reach: Reach) -> list[str]:
-    """Balancers that serve now."""
-    found = []
-    for balancer in reach.fleet.balancers:
-        try:
-            if reach.call(balancer.host, "snapshot", port=balancer.control_port):
-                found.append(balancer.name)
-        except FairleadError:
-            continue
-    return found
-
-
-# -- sending, trying -------------------------------------------------------------------------------------------------
-
-
-def _prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release: Release) -> None:
-    """Everything that can be done and tried before a host is switched. Ends(REVERTED) when the release is not good."""
-    archive = release.archive()
-    houses = _wheels(command, reach, plans, release)
-
-    def one(host: str) -> None:
-        made, deployed = plans[host], reach.hello[host]["deployed"]
-        reach.call(host, "ports", wanted=made.ports)
-        for folder, key in made.environments.items():
-            if key not in deployed["envs"]:
-                environment = release.environment_of(folder)
-                house = houses[key]
-                size = house.stat().st_size
-                reach.call(host, "make_room", needed=6 * size)
-                reach.note(host, f"is sent {size >> 20} MB of packages")
-                with house.open("rb") as source:
-                    reach.connection(host).upload(source, house.name, size)
-                reach.call(
-                    host, "make_env", key=key, wheels=house.name, lock=environment.requirements,
-                    hashes=environment.hashed, limit_s=PREPARE_S,
-                )  # fmt: skip
-        if release.id not in deployed["releases"]:
-            reach.call(host, "make_room", needed=4 * len(archive))
-            reach.note(host, "is sent the release")
-            reach.connection(host).upload(io.BytesIO(archive), f"{release.id}.tar", len(archive))
-        apps = {folder: key for folder, key in made.environments.items() if folder}
-        reach.call(
-            host, "install", release=release.id, archive=f"{release.id}.tar", env=made.environments[""], apps=apps,
-            files=made.files, limit_s=60,
-        )  # fmt: skip
-        if made.before != release.id:
-            reach.call(host, "boot", release=release.id, trials=made.trials, limit_s=30 + 25 * len(made.trials))
-        reach.note(host, "is ready to switch")
-
-    for host, value in reach.each(one, [h for h in plans if plans[h].changes]).items():
-        if isinstance(value, Unreachable):
-            command.fail(host, "unreachable", str(value))
-            del plans[host]
-        elif isinstance(value, HostRefused):
-            result = "failed"
-            command.fail(host, result, str(value), value.log)
-        elif isinstance(value, FairleadError):
-            command.fail(host, "failed", str(value))
-    failed = [row for row in command.results.values() if row.result == "failed"]
-    if not failed:
-        return
-    first = failed[0]
-    reach.on_all("discard", plans, release=release.id)
-    for row in failed:
-        row.result, row.now = "reverted", row.before
-    for row in command.results.values():
-        row.result = row.result or "unchanged"
-    raise Ends(
-        Code.REVERTED, f"the release {release.id} is not good, no host was switched to it: {first.host}: {first.detail}"
-    )
-
-
-def _wheels(command: Command, reach: Reach, plans: dict[str, HostPlan], release: Release) -> dict[str, Path]:
-    """Archives of the wheels that hosts lack, by environment. Ends(PREFLIGHT) when they cannot be had."""
-    found: dict[str, Path] = {}
-    for host, made in plans.items():
-        told = reach.hello[host]
-        target = wheelhouse.Target(told["machine"]["python"], told["machine"]["machine"], told["machine"]["libc"])
-        for folder, key in made.environments.items():
-            if made.changes and key not in found and key not in told["deployed"]["envs"]:
-                reach.note(host, "needs packages: they are fetched")
-                try:
-                    found[key] = wheelhouse.archive(release.environment_of(folder), target)
-                except wheelhouse.NoWheels as error:
-                    raise Ends(Code.PREFLIGHT, f"nothing was changed: {error}") from None
-    return found
-
-
-def fetch(command: Command) -> None:
-    """Fetch the packages that hosts will need, for a deploy without internet. No host is asked."""
-    options = {key: str(command.options.get(key) or "") for key in ("python", "machine", "libc")}
-    target = wheelhouse.Target.of_this_computer(**options)
-    release = _release(command)
-    command.outcome.hosts = []
-    for folder in ["", *release.apps]:
-        path = wheelhouse.archive(release.environment_of(folder), target)
-        command.report.say(f"{folder or 'ours'}: {path} ({path.stat().st_size >> 20} MB)")
-    command.outcome.summary = f"all that hosts of the kind {target.tag} need is in {wheelhouse.cache()}"
-
-
-# -- switching -------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def clients(command: Command, serving: list[str]) -> Iterator[Traffic]:
-    """Clients of the balancers for as long as the block lasts; what they saw goes into the outcome."""
-    traffic = Traffic(command.fleet, serving, command.options.get("probe_path") or "/")
-    traffic.start()
-    try:
-        yield traffic
-    finally:
-        if serving:
-            command.outcome.traffic = traffic.stop()
 
 
 def _roll(

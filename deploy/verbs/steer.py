@@ -9,7 +9,7 @@ from deploy.outcome import Code
 from deploy.plan import HostPlan
 from deploy.reach import Reach
 from deploy.rollout import DRAIN_S, Rollout, programs_in
-from deploy.verbs.deploy import all_hosts, clients, locked, serving_now
+from deploy.verbs.opening import all_hosts, clients, locked, serving_now
 
 
 def drain(command: Command) -> None:
