@@ -158,8 +158,10 @@ def answer(draw: Draw, oddness: int = 0) -> bytes:
 
 @st.composite
 def mutated(draw: Draw, messages: st.SearchStrategy[bytes]) -> bytes:
-    """A message with some bytes changed, cut out, doubled or put in."""
+    """A message with some bytes changed, cut out, doubled or put in, or cut off."""
     data = draw(messages)
+    if draw(st.integers(0, 5)) == 0:
+        data = data[: draw(st.integers(0, len(data)))]
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(data)))
         until = min(len(data), at + draw(st.integers(0, 8)))

@@ -19,18 +19,22 @@ within = settings(
     max_examples=EXAMPLES or 200, derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
-OURS = frozenset(
-    b"host expect http2-settings proxy x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-ssl forwarded "
-    b"via x-request-id traceparent x-real-ip".split()
+MADE = frozenset(
+    b"host expect x-forwarded-for x-forwarded-host x-forwarded-proto forwarded via x-request-id traceparent".split()
 )
-"""Fields that the balancer makes, replaces or takes out, whatever the client says."""
+"""Fields that the balancer makes, replaces or says itself."""
+KEPT_BACK = frozenset(b"http2-settings proxy x-forwarded-ssl x-real-ip".split())
+"""Fields of a stranger's that no node may get."""
 
 
 def meaning(request: Request, sent: bool) -> tuple[object, ...]:
     """What a request says. `sent`: as a client sends it, so that what must change on the way is changed."""
-    fields = forwarded_fields(request.fields, OURS)
-    if sent:
-        fields = [(name, value) for name, value in fields if b"_" not in name]
+    if not sent:  # nothing of the client's connection may have come along; a tunnel asks for itself
+        framing = {b"content-length", b"transfer-encoding"}
+        ours = MADE | framing | ({b"connection", b"upgrade"} if request.wants_tunnel else set())
+        fields = [(name.lower(), value) for name, value in request.fields if name.lower() not in ours]
+    else:
+        fields = [(n, v) for n, v in forwarded_fields(request.fields, MADE | KEPT_BACK) if b"_" not in n]
         if request.method in (b"OPTIONS", b"TRACE"):
             fields = [(n, b"%d" % (int(v) - 1) if n == b"max-forwards" else v) for n, v in fields]
     return request.method, request.path, fields, request.body
