@@ -81,3 +81,12 @@ def test_odd_answers_become_502_or_are_visibly_cut(bench: Bench, raw: bytes, met
 @given(raw=st.binary(min_size=1, max_size=300), method=METHODS)
 def test_any_bytes_at_all(bench: Bench, raw: bytes, method: bytes) -> None:
     check(bench, raw, method, b"1.1")
+
+
+@within
+@given(raw=answer(), share=st.floats(0, 1), method=METHODS, version=st.sampled_from([b"1.1", b"1.1", b"1.0"]))
+def test_answers_cut_off_anywhere_look_cut_off(
+    bench: Bench, raw: bytes, share: float, method: bytes, version: bytes
+) -> None:
+    """RFC 9112 section 8: an incomplete message is not passed on as a complete one."""
+    check(bench, raw[: max(1, int(share * len(raw)))], method, version)
