@@ -37,12 +37,13 @@ def settings(faults: list[Fault], host: str) -> dict[str, dict[str, float]] | No
 
 def arrange(lan: Lan) -> None:
     """Give every host that is on the cable that the LAN's faults say."""
+    links = lan.at_switch(["ip", "-brief", "link", "show"]).split()
     for host in [*lan.hosts, lan.operator]:
         if host.is_on:
-            _arrange(lan, host, settings(lan.faults, host.name))
+            _arrange(lan, host, settings(lan.faults, host.name), links)
 
 
-def _arrange(lan: Lan, host: Host, wanted: dict[str, dict[str, float]] | None) -> None:
+def _arrange(lan: Lan, host: Host, wanted: dict[str, dict[str, float]] | None, links: list[str]) -> None:
     note = lan.state / "cables" / f"{host.name}.json"
     there = json.loads(note.read_text()) if note.exists() else None
     # A host that was off and on again hangs directly on the switch.
@@ -53,7 +54,6 @@ def _arrange(lan: Lan, host: Host, wanted: dict[str, dict[str, float]] | None) -
         note.unlink()
     near, far = host.port_name.replace("port", "near"), far_end(host.port_name)
     own = host.port_name.replace("port", "bridge")
-    links = lan.at_switch(["ip", "-brief", "link", "show"]).split()
     if wanted is None:
         if own in links:
             straight = [

@@ -5,8 +5,27 @@ LOCK=requirements-dev.lock
 . "$(dirname "$(readlink -f "$0")")/venv.sh"
 cd "$ROOT"
 
-# Real programs that the tests drive: a browser, other servers to compare with, a load generator.
-declare -A PACKAGE_OF=([chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [jq]=jq [openssl]=openssl)
+# Real programs that the tests drive: a browser, other servers to compare with, a load generator, what a virtual LAN is made of.
+declare -A PACKAGE_OF=([chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [jq]=jq [openssl]=openssl
+    [ip]=iproute2 [nft]=nftables [sshd]=openssh-server [ssh]=openssh-client)
+# Of these, the services that must run neither now nor after the next boot: the tests use the programs, on ports of their own.
+declare -A SERVICE_OF=([nginx-light]=nginx [haproxy]=haproxy [openssh-server]=ssh)
+
+install() { # PACKAGE...
+    local policy=/usr/sbin/policy-rc.d package
+    export DEBIAN_FRONTEND=noninteractive
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy" # what a package asks before it starts its service: no
+        chmod 755 "$policy"
+    fi
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" || return
+    for package in "$@"; do
+        [ -z "${SERVICE_OF[$package]:-}" ] || ! command -v systemctl >/dev/null ||
+            systemctl --quiet disable "${SERVICE_OF[$package]}"
+    done
+}
+
 missing=()
 for program in "${!PACKAGE_OF[@]}"; do
     PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$program" >/dev/null || missing+=("${PACKAGE_OF[$program]}")
@@ -16,10 +35,8 @@ if [ ${#missing[@]} -gt 0 ]; then
         fail "The tests need these Debian packages:" "  sudo apt install ${missing[*]}"
     fi
     echo "Installing ${missing[*]}" >&2
-    export DEBIAN_FRONTEND=noninteractive
-    # A package's service must not start: the tests use the programs, on ports of their own.
-    { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}"; } </dev/null >&2 ||
-        fail "apt could not install: ${missing[*]}"
+    # A shell of its own: its EXIT gives back what it changed.
+    (install "${missing[@]}") </dev/null >&2 || fail "apt could not install: ${missing[*]}"
 fi
 
 "$PYTHON" dashboard/assets/install.py >&2
