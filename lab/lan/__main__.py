@@ -59,6 +59,7 @@ def up(options: argparse.Namespace) -> int:
         state=options.state,
         share=options.share,
         shells=dict(entry.split("=", 1) for entry in options.shell),
+        systemd=options.systemd,
         disk_mb=options.disk_mb,
         stays=True,
     )
@@ -158,6 +159,9 @@ def _options(argv: list[str]) -> argparse.Namespace:
     )
     setting_up.add_argument(
         "--shell", nargs="+", default=[], metavar="HOST=PROGRAM", help="its sshd hands every command to PROGRAM"
+    )
+    setting_up.add_argument(
+        "--systemd", nargs="+", default=[], metavar="HOST", help="hosts whose first process is systemd"
     )
     setting_up.add_argument(
         "--disk-mb", type=int, default=1024, metavar="MB", help="what a host can write, in memory (default 1024)"

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Boots one host: the first process of its pid namespace, which stays and keeps sshd alive.
-# Arguments: NAME ADDRESS/BITS DISK FILES SHARED... (FILES is laid over the disk at the first boot; SHARED are seen read-only).
+# Boots one host: the first process of its pid namespace, which stays and keeps sshd alive, or becomes systemd.
+# Arguments: NAME ADDRESS/BITS DISK FILES INIT SHARED... (FILES is laid over the disk at the first boot; INIT is sh or systemd;
+# SHARED are seen read-only).
 # Prints its pid on the machine, waits until its cable is plugged in, and prints `ready` when sshd answers.
 set -eu
-name=$1 address=$2 disk=$3 files=$4
-shift 4
+name=$1 address=$2 disk=$3 files=$4 init=$5
+shift 5
 read -r pid _ </proc/self/stat # still the machine's /proc, so the machine's number
 echo "$pid"
 echo "$name" >/proc/sys/kernel/hostname
@@ -28,7 +29,7 @@ if [ -n "$first_boot" ]; then
     chmod 0700 root
     chmod 1777 tmp var/tmp
     # The machine's own secrets and settings are none of the host's.
-    rm -rf etc/pip.conf etc/ssh/ssh_host_* etc/systemd/system/*.wants etc/machine-id etc/resolv.conf
+    rm -rf etc/pip.conf etc/ssh/ssh_host_* etc/systemd/system/*.wants etc/rc?.d/S* etc/machine-id etc/resolv.conf
     cp -r "$files/." .
     chmod 0600 etc/ssh/ssh_host_*_key
     touch var/log/lastlog var/log/wtmp
@@ -66,6 +67,8 @@ if [ -e proc/sysrq-trigger ]; then
     mount -o remount,bind,ro proc/sysrq-trigger
 fi
 
+[ "$init" != systemd ] || mount -t cgroup2 cgroup2 sys/fs/cgroup # whose top is this host's own cgroup
+
 pivot_root . .
 umount -l .
 cd /
@@ -81,6 +84,10 @@ answers() {
     echo ready
 }
 answers &
+if [ "$init" = systemd ]; then
+    # `container` keeps it from what is the machine's: devices, consoles, the clock.
+    exec env -i container=lan PATH="$PATH" /lib/systemd/systemd --unit=multi-user.target </dev/null >/dev/null 2>&1
+fi
 exec </dev/null >/dev/null 2>&1
 while :; do # what sits in `wait` also reaps every orphan of the host
     /usr/sbin/sshd -D -e -f /etc/ssh/sshd_lan_config >>/var/log/sshd.log 2>&1 &

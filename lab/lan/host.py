@@ -12,7 +12,7 @@ from lab.lan.errors import LanError
 from lab.lan.namespaces import ENVIRONMENT, entering, started
 
 OPERATOR = "operator"
-HOST_SPACES = ("mount", "uts", "ipc", "net", "pid")
+HOST_SPACES = ("mount", "uts", "ipc", "net", "pid", "cgroup")
 # The operator sees the machine's files and processes: it is where the checkout and its .venv are, and a signal to the
 # process that `popen` returns reaches the program itself.
 OPERATOR_SPACES = ("mount", "uts", "net")
@@ -33,6 +33,8 @@ class Host:
     started: int = 0
     shell: str | None = None
     """A program that sshd hands every command to (in SSH_ORIGINAL_COMMAND); None for the user's own shell."""
+    init: str = "sh"
+    """What its first process is: `sh`, a script that keeps sshd alive, or `systemd`."""
     user: str = "root"
     port: int = 22
 

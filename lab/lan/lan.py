@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lab.lan import cgroups
 from lab.lan.errors import LanError
 from lab.lan.fault import Fault
 from lab.lan.host import OPERATOR, Host, write_json
@@ -40,6 +41,8 @@ RESERVED = (OPERATOR, "localhost", "keeper")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 KEEPER_SPACES = ("mount", "uts", "ipc", "net", "pid")
 UNSHARE = ["setsid", "--fork", "unshare", "--mount", "--uts", "--ipc", "--net"]
+# Into a cgroup of its own, and then a cgroup namespace in which that one is the top.
+IN_CGROUP = ["sh", "-c", 'mkdir -p "$0" && echo 0 >"$0/cgroup.procs" && exec unshare --cgroup "$@"']
 FIRST = ["--pid", "--fork", "--kill-child"]  # the first process of a pid namespace; all of it ends with it
 
 
@@ -66,6 +69,7 @@ class Lan:
         state: Path,
         share: Sequence[Path] = (),
         shells: Mapping[str, str] | None = None,
+        systemd: Sequence[str] = (),
         disk_mb: int = 1024,
         stays: bool = False,
     ) -> Self:
@@ -75,6 +79,7 @@ class Lan:
         state: its folder (made; mode 0700): keys, known_hosts, ssh_config, lan.json. One LAN a folder.
         share: folders of the machine that every host sees at the same path, read-only (else /usr and /etc alone).
         shells: for a host, the program that its sshd hands every command to, for example {"win1": "/srv/winsh"}.
+        systemd: hosts whose first process is systemd, on machines where that works (two seconds more).
         disk_mb: how much a host can write, all of it in memory.
         stays: outlive this process. Else the LAN ends with it, however it ends.
 
@@ -83,8 +88,10 @@ class Lan:
         check_machine()
         names = [f"host{number}" for number in range(1, hosts + 1)] if names is None else list(names)
         shells = dict(shells or {})
-        _check(names, shells, share)
         state = state.absolute()
+        _check(names, shells, systemd, share)
+        if systemd:
+            cgroups.check(state)
         with locked(state, make=True):
             if (state / "lan.json").exists() and cls.load(state).is_up:
                 raise LanError(f"a LAN is up in {state}: python -m lab.lan down, or another --state")
@@ -92,7 +99,14 @@ class Lan:
             lan = cls(
                 state,
                 [
-                    Host(name, f"{NETWORK}.{number + 10}", f"port{number}", state, shell=shells.get(name))
+                    Host(
+                        name,
+                        f"{NETWORK}.{number + 10}",
+                        f"port{number}",
+                        state,
+                        shell=shells.get(name),
+                        init="systemd" if name in systemd else "sh",
+                    )
                     for number, name in enumerate(names, 1)
                 ],
                 Host(OPERATOR, f"{NETWORK}.2", "port0", state),
@@ -235,6 +249,9 @@ class Lan:
         else:
             disk = self.state / "disks" / host.name
             script = [*UNSHARE, *FIRST, "bash", str(HERE / "boot.sh"), host.name, address, str(disk), str(host.files)]
+            script.append(host.init)
+            if host.init == "systemd":
+                script = [*IN_CGROUP, f"{cgroups.place(self.state)}/{host.name}", *script]
         spaces = [f"--{space}" for space in KEEPER_SPACES]
         return powerless(["nsenter", f"--target={self.keeper_pid}", *spaces, "--", *script, *self.share])
 
@@ -286,12 +303,14 @@ def locked(state: Path, make: bool = False) -> Iterator[None]:
         os.close(handle)
 
 
-def _check(names: Sequence[str], shells: Mapping[str, str], share: Sequence[Path]) -> None:
+def _check(names: Sequence[str], shells: Mapping[str, str], systemd: Sequence[str], share: Sequence[Path]) -> None:
     if not 1 <= len(names) <= MOST_HOSTS:
         raise LanError(f"{len(names)} hosts: a LAN has 1 to {MOST_HOSTS}")
     for name in names:
         if not NAME.fullmatch(name) or name in RESERVED:
             raise LanError(f"host name {name!r}: say a-z, 0-9 and '-', a letter first, not {', '.join(RESERVED)}")
+    if unknown := set(systemd) - set(names):
+        raise LanError(f"systemd for {', '.join(sorted(unknown))}: no such host in {', '.join(names)}")
     if wrong := [program for program in shells.values() if "\n" in program]:
         raise LanError(f"shell {wrong[0]!r}: say one program and its arguments, on one line")
     if twice := {name for name in names if names.count(name) > 1}:
@@ -304,7 +323,8 @@ def _check(names: Sequence[str], shells: Mapping[str, str], share: Sequence[Path
 
 
 def _sweep(state: Path) -> None:
-    """Remove what a LAN wrote into its folder."""
+    """Remove what a LAN wrote into its folder, and its cgroups."""
+    cgroups.remove(state)
     for name in FOLDERS:
         shutil.rmtree(state / name, ignore_errors=True)
     for name in FILES:

@@ -25,6 +25,16 @@ SetEnv PATH={path} LANG=C.UTF-8
 Subsystem sftp internal-sftp
 PidFile /run/sshd.pid
 """
+UNIT = """\
+[Unit]
+Description=SSH server of the virtual LAN
+After=network.target
+[Service]
+RuntimeDirectory=sshd
+ExecStart=/usr/sbin/sshd -D -e -f /etc/ssh/sshd_lan_config
+KillMode=process
+Restart=always
+"""
 SSH_CONFIG = """\
 Host {name} {address}
     HostName {address}
@@ -56,6 +66,11 @@ def write_files(state: Path, hosts: Sequence[Host], operator: Host) -> None:
         if host.shell:
             config += f"ForceCommand {host.shell}\n"
         (etc / "ssh" / "sshd_lan_config").write_text(config)
+        if host.init == "systemd":
+            units = etc / "systemd" / "system"
+            (units / "multi-user.target.wants").mkdir(parents=True)
+            (units / "lan-sshd.service").write_text(UNIT)
+            (units / "multi-user.target.wants" / "lan-sshd.service").symlink_to("../lan-sshd.service")
         keygen.append(_make_key(etc / "ssh" / "ssh_host_ed25519_key", host.name))
     for process in keygen:
         if process.wait(timeout=30) != 0:
