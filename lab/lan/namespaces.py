@@ -41,7 +41,7 @@ PACKAGE_OF = {
 def check_machine() -> None:
     """Raises LanError, naming all that is missing, unless this process may make a LAN on this machine."""
     if os.geteuid() != 0:
-        raise LanError("a virtual LAN needs root, for namespaces of its own: sudo python -m lab.lan ...")
+        raise LanError("a virtual LAN needs root, for namespaces of its own: sudo .venv/bin/python -m lab.lan ...")
     lacking = [program for program in PACKAGE_OF if not shutil.which(program, path=SYSTEM_PATH)]
     missing = sorted({PACKAGE_OF[program] for program in lacking})
     if missing:

@@ -166,7 +166,7 @@ def test_what_cannot_be_set_up_is_refused_before_anything_is_made(
 
 def test_without_root_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(LanError, match=r"needs root.*sudo python -m lab.lan"):
+    with pytest.raises(LanError, match=r"needs root.*sudo .venv/bin/python -m lab.lan"):
         Lan.up(1, state=tmp_path / "lan")
 
 
