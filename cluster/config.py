@@ -366,6 +366,10 @@ class Dashboard(Model):
     """Key of the host it runs on."""
     port: Port = 8090
     """Where browsers connect."""
+    lab: bool = False
+    """The page may put faults on simulated nodes, send traffic and start comparisons. For demonstrations and classes."""
+    anonymous_view: bool = False
+    """Whoever reaches the page may look without a token (a wall screen); to steer still needs the operator's."""
 
 
 class Fleet(Model):

@@ -24,6 +24,23 @@ class Role(StrEnum):
     OPERATE = "operate"
 
 
+class Denied(Exception):
+    """The request is not carried out; `status` is for the answer, the text for the person."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers or {}
+
+
+def allowed(role: Role | None) -> None:
+    """Denied unless the session may steer."""
+    if role is None:
+        raise Denied(401, "signed out; sign in again")
+    if role is not Role.OPERATE:
+        raise Denied(403, "this session may only look; sign in with the operator's link to steer")
+
+
 def view_token(token: str) -> str:
     """The token for viewing only; it tells nothing of the operator's."""
     return "view-" + _keyed(token, "view token")[:32]

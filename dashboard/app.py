@@ -4,22 +4,29 @@
 module reads no files.
 """
 
-import os
+import gzip
 import time
+from pathlib import Path
 from typing import Any
 
 import flask
 from flask import Flask, Response, request
 
 from cluster import auth, load, paths
-from cluster.config import Fleet
-from dashboard import access, actions, merge
-from dashboard.access import Role
+from cluster.config import Dashboard as Settings
+from cluster.config import Fleet, Runs
+from dashboard import actions, log_tail, merge
+from dashboard.access import Denied
 from dashboard.control import Control
+from dashboard.faults import NodeFaults
 from dashboard.feed import Feed
+from dashboard.lab import Lab
 from dashboard.live import Live
 from dashboard.picture import Picture
 from dashboard.processes import BadReport
+from dashboard.session import Session, json_body
+from dashboard.sign_in import SignIn
+from dashboard.static_files import StaticFiles
 
 HEADERS = {
     # Sockets to our own origin are 'self' too. No inline script or style anywhere.
@@ -30,33 +37,48 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 MAX_BODY_BYTES = 512 * 1024
-VENDOR = ("socket.io.min.js", "uPlot.iife.min.js", "uPlot.min.css")
+VENDOR = ("uPlot.iife.min.js", "uPlot.min.css")
 
 
 class Dashboard:
     """One fleet's dashboard: the Flask application `app`, and the loops behind it."""
 
     def __init__(self, fleet: Fleet, token: str) -> None:
+        settings = fleet.dashboard or Settings()
         self._fleet = fleet
         self._token = token
         self._release = paths.release()
+        self._session = Session(token, settings.anonymous_view)
         self.picture = Picture(fleet, time.time())
         self._actions = actions.Actions(fleet.balancers, self._control)
-        self.app = Flask(__name__)
+        self.app = Flask(__name__, static_folder=None)
         self.app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-        self.live = Live(self.app, self.picture, self._role)
+        self.live = Live(self.app, self.picture, self._session.role)
         self.feed = Feed(self.picture, self._control, self.live.send, lambda: self.live.watched)
         self.live.on_join = self.feed.hurry
+        self._sign_in = SignIn(self._session, token, fleet.fleet, self.picture)
+        self._static = StaticFiles(Path(__file__).parent / "static")
+        self._lab = self._make_lab() if settings.lab else None
         self._routes()
 
     def start(self) -> None:
         """Begin to ask the balancers."""
         self.feed.start()
+        if self._lab:
+            self._lab.start(lambda: self.live.watched)
 
     def stop(self) -> None:
         """End the loops and close the browsers' sockets, which would otherwise hold up a restart; they come back."""
+        if self._lab:
+            self._lab.stop()
         self.feed.stop()
         self.live.close_all()
+
+    def _make_lab(self) -> Lab:
+        faults = NodeFaults(self._fleet, lambda host, port: Control(host, port, self._token), self.picture.note)
+        lab = Lab(self._fleet, self.picture, faults, self._session, self.feed.hurry)
+        self.picture.beside = lab.view
+        return lab
 
     def _control(self, balancer: str) -> Control:
         spec = self._fleet.balancer(balancer)
@@ -65,123 +87,102 @@ class Dashboard:
         host = "127.0.0.1" if here else self._fleet.hosts[spec.host].address
         return Control(host, spec.control_port, self._token)
 
-    def _role(self) -> Role | None:
-        return access.role_of_request(request, self._token)
-
     def _routes(self) -> None:
         app = self.app
         app.get("/")(self._page)
         app.get("/state")(self._state)
-        app.post("/sign-in")(self._sign_in)
-        app.post("/sign-out")(self._sign_out)
+        app.get("/static/<path:name>", endpoint="static")(lambda name: self._static.answer(request, name))
+        app.register_blueprint(self._sign_in.routes)
+        if self._lab:
+            app.register_blueprint(self._lab.routes)
         app.post("/actions/algorithm")(self._algorithm)
         app.patch("/actions/nodes/<name>")(self._node)
+        app.get("/logs/<node>")(self._log_lines)
         app.post("/processes")(self._processes)
+        app.post("/events")(self._events)
         app.get("/-/health")(self._health)
         app.after_request(self._with_headers)
-        app.register_error_handler(actions.Denied, self._denied)
+        app.register_error_handler(Denied, self._denied)
 
     def _page(self) -> Response:
         """The page; with `?token=` the token becomes a cookie and leaves the address."""
         given = request.args.get("token")
         if given is not None:
-            return self._signed_in(given)
-        role = self._role()
+            return self._sign_in.signed_in(given)
+        role = self._session.role()
         if role is None:
-            return self._login(401)
-        static = self.app.static_folder or ""
+            return self._sign_in.page(401)
         state = self.picture.state(time.time())
         body = flask.render_template(
             "dashboard.html",
             state=state,
             numbers=[dict(zip(merge.NODE, row, strict=True)) for row in state["tick"][2]] if state["tick"] else [],
             role=role.value,
-            assets=all(os.path.isfile(os.path.join(static, "vendor", name)) for name in VENDOR),
+            signed_in=self._session.signed_in(),
+            lab=self._lab is not None,
+            assets=self._static.has(VENDOR),
+            modules=self._static.modules(with_lab=self._lab is not None),
             release=self._release,
         )
         return flask.make_response(body)
 
-    def _signed_in(self, given: str) -> Response:
-        role = access.role_of_token(given.strip(), self._token)
-        if role is None:
-            return self._login(401, wrong=True)
-        answer = flask.make_response(flask.redirect("/", 303))
-        answer.set_cookie(
-            access.cookie_name(request),
-            access.cookie_value(role, self._token),
-            max_age=access.SESSION_S,
-            httponly=True,
-            samesite="Strict",
-            secure=request.is_secure,
-        )
-        return answer
-
-    def _login(self, status: int, wrong: bool = False) -> Response:
-        page = flask.render_template("login.html", fleet=self._fleet.fleet, wrong=wrong)
-        return flask.make_response(page, status)
-
-    def _sign_in(self) -> Response:
-        self._own_origin()
-        return self._signed_in(request.form.get("token", ""))
-
-    def _sign_out(self) -> Response:
-        self._own_origin()
-        answer = flask.make_response(flask.redirect("/", 303))
-        answer.delete_cookie(access.cookie_name(request), httponly=True, samesite="Strict")
-        return answer
-
     def _state(self) -> Response:
         """The present as JSON, for a page without a socket: layout, newest tick, newest events."""
-        if self._role() is None:
-            raise actions.Denied(401, "signed out; sign in again")
+        self._session.viewer()
         self.live.polled()
         return flask.jsonify({**self.picture.state(time.time()), "events": self.picture.log.newest(100)})
 
     def _algorithm(self) -> tuple[Response, int]:
-        self._own_origin()
-        return self._answer(self._actions.algorithm(self._role(), self._json(), self._who()))
+        who = self._session.operator()
+        return self._answer(self._actions.algorithm(json_body(), who))
 
     def _node(self, name: str) -> tuple[Response, int]:
-        self._own_origin()
-        return self._answer(self._actions.node(self._role(), name, self._json(), self._who()))
+        who = self._session.operator()
+        return self._answer(self._actions.node(name, json_body(), who))
 
     def _answer(self, results: list[actions.Result]) -> tuple[Response, int]:
         self.feed.hurry()  # the tick that confirms it need not wait its turn
         body, status = actions.answer(results)
         return flask.jsonify(body), status
 
-    def _processes(self) -> tuple[Response, int] | tuple[str, int]:
+    def _log_lines(self, node: str) -> Response:
+        """The last lines of a node's log, when it runs on this host; operators only: logs may hold anything."""
+        self._session.operator()
+        spec = next((n for n in self._fleet.nodes if n.name == node), None)
+        here = self._fleet.dashboard.host if self._fleet.dashboard else "here"
+        if spec is None or spec.runs is Runs.EXTERNAL or spec.host != here:
+            raise Denied(404, f"{node} has no log on this host")
+        return flask.jsonify({"lines": log_tail.last_lines(paths.log_dir() / f"node-{node}.log")})
+
+    def _processes(self) -> tuple[str, int]:
         """A host's Supervisor listener reports (wire.ProcessReport); bearer token, no cookie."""
-        if not auth.matches(auth.bearer(request.headers.get("Authorization")), self._token):
-            raise actions.Denied(401, "the bearer token is missing or wrong")
+        self._bearer()
         try:
-            self.picture.reported(self._json(), time.time())
+            self.picture.reported(json_body(), time.time())
         except BadReport as error:
-            raise actions.Denied(400, str(error)) from None
+            raise Denied(400, str(error)) from None
         self.live.send(self.picture.new_events())
         return "", 204
+
+    def _events(self) -> tuple[str, int]:
+        """A tool tells what it does, a deploy for instance: `{"source", "events": [wire.Event]}`; bearer token."""
+        self._bearer()
+        try:
+            self.picture.told(json_body())
+        except BadReport as error:
+            raise Denied(400, str(error)) from None
+        self.live.send(self.picture.new_events())
+        return "", 204
+
+    def _bearer(self) -> None:
+        if not auth.matches(auth.bearer(request.headers.get("Authorization")), self._token):
+            raise Denied(401, "the bearer token is missing or wrong")
 
     def _health(self) -> Response:
         return flask.jsonify({"name": "dashboard", "release": self._release})
 
-    def _own_origin(self) -> None:
-        if not access.same_origin(request):
-            raise actions.Denied(403, "this request comes from a page of another site")
-
-    def _json(self) -> Any:
-        """The body. Only application/json, which a form of another site cannot send."""
-        if not request.is_json:
-            raise actions.Denied(415, "the body must be application/json")
-        try:
-            return request.get_json(silent=True)
-        except RecursionError:  # brackets in brackets in brackets
-            return None
-
-    def _who(self) -> str:
-        return f"operator at {request.remote_addr}"
-
-    def _denied(self, error: actions.Denied) -> tuple[Response, int]:
-        return flask.jsonify({"ok": False, "error": str(error)}), error.status
+    def _denied(self, error: Denied) -> tuple[Response, int, dict[str, str]]:
+        return flask.jsonify({"ok": False, "error": str(error)}), error.status, error.headers
 
     def _with_headers(self, answer: Response) -> Response:
         for name, value in HEADERS.items():
@@ -190,6 +191,10 @@ class Dashboard:
             answer.headers["Cache-Control"] = "no-cache"  # asks each time, by ETag: a new release shows at once
         else:
             answer.headers["Cache-Control"] = "no-store"
+        if answer.mimetype == "text/html" and request.accept_encodings.quality("gzip") > 0 and not answer.is_streamed:
+            answer.data = gzip.compress(answer.data, 6, mtime=0)
+            answer.headers["Content-Encoding"] = "gzip"
+            answer.headers["Vary"] = "Accept-Encoding, Cookie"
         return answer
 
 

@@ -44,9 +44,9 @@ class EventLog:
             event["at"], event["kind"], None if node is None else str(node), event["who"], event["text"], source
         )
 
-    def note(self, at: float, kind: str, text: str, node: str | None = None) -> Entry:
-        """Keep something that the dashboard itself saw."""
-        return self._keep(at, kind, node, "dashboard", text, "dashboard")
+    def note(self, at: float, kind: str, text: str, node: str | None = None, who: str = "dashboard") -> Entry:
+        """Keep something that the dashboard itself saw or did."""
+        return self._keep(at, kind, node, who, text, "dashboard")
 
     def newest(self, count: int = KEPT) -> list[Entry]:
         """The newest `count`, oldest first."""

@@ -4,6 +4,7 @@ One greenlet takes turns, one a balancer follows its events. Viewers cost the ba
 turn, however many browsers there are.
 """
 
+import itertools
 import logging
 import random
 import time
@@ -15,6 +16,7 @@ from gevent.event import Event as Bell
 from cluster.errors import ControlError
 from dashboard.control import Control
 from dashboard.picture import Message, Picture
+from dashboard.probes import EVERY_TURNS
 
 LIVE_S = 0.5
 IDLE_S = 2.0
@@ -60,10 +62,10 @@ class Feed:
         self._bell.set()
 
     def _turns(self, clients: dict[str, Control]) -> None:
-        while True:
+        for turn in itertools.count():
             began = time.monotonic()
             try:
-                self._pull_all(clients)
+                self._pull_all(clients, with_probes=turn % EVERY_TURNS == 0)
                 self._send(self._picture.turn(time.time()))
             except Exception:  # outermost: one bad answer must not end the page for good
                 log.exception("a turn of the feed failed; the next one follows")
@@ -71,15 +73,15 @@ class Feed:
             self._bell.wait(max(0.05, pause - (time.monotonic() - began)))
             self._bell.clear()
 
-    def _pull_all(self, clients: dict[str, Control]) -> None:
+    def _pull_all(self, clients: dict[str, Control], with_probes: bool) -> None:
         for name, client in clients.items():
             if name not in self._pulls or self._pulls[name].ready():
-                self._pulls[name] = gevent.spawn(self._pull, name, client)
+                self._pulls[name] = gevent.spawn(self._pull, name, client, with_probes)
         gevent.joinall(list(self._pulls.values()), timeout=PATIENCE_S)
 
-    def _pull(self, name: str, client: Control) -> None:
+    def _pull(self, name: str, client: Control, with_probes: bool) -> None:
         try:
-            snapshot = client.snapshot()
+            snapshot = client.snapshot(with_probes)
         except ControlError as error:
             self._picture.lost(name, str(error), time.time())
         else:

@@ -5,22 +5,25 @@ only as changes. The *tick* holds numbers, as arrays in the order of TOTALS and 
 Over several balancers counts and rates are summed. Percentiles cannot be: the page shows the worst balancer's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cluster import wire
 from cluster.config import Balancer, Fleet, Node, Runs
+from dashboard.flow import NOTHING, Passed
+from dashboard.probes import Probes
 from dashboard.processes import ProcessRow
 
 Number = float | None
-Count = Literal["in_flight", "requests", "errors", "connections"]
+Count = Literal["in_flight", "requests", "errors", "connections", "queued"]
 Figure = Literal["rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms"]
 
-COUNTS: tuple[Count, ...] = ("in_flight", "requests", "errors", "connections")
+COUNTS: tuple[Count, ...] = ("in_flight", "requests", "errors", "connections", "queued")
 WINDOW: tuple[Figure, ...] = ("rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms")
 TOTALS = (*WINDOW, *COUNTS)
-NODE = ("in_flight", *WINDOW, "errors", "slow_start")
+NODE = ("in_flight", *WINDOW, "errors", "slow_start", "per_s", "failed", "retried")
+BALANCER = ("rps", "errors_per_s", "p99_ms", "in_flight")
 WORDS = (
     "kind",
     "runs",
@@ -37,6 +40,7 @@ WORDS = (
 )
 
 Layout = dict[str, Any]
+Numbers = tuple[list[Number], list[list[Number]], list[list[Number]]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,12 @@ class Seen:
     since: float  # of the last change of `reachable`
 
 
-def layout(fleet: Fleet, balancers: Sequence[Seen], processes: Sequence[ProcessRow]) -> Layout:
+def layout(
+    fleet: Fleet,
+    balancers: Sequence[Seen],
+    processes: Sequence[ProcessRow],
+    probes: Probes,
+) -> Layout:
     """Everything that is words. Nodes in the order of config.json, then those that only a balancer knows."""
     heard = [b for b in balancers if b.snapshot is not None]
     views: dict[str, list[tuple[str, wire.NodeView]]] = {node.name: [] for node in fleet.nodes}
@@ -62,12 +71,15 @@ def layout(fleet: Fleet, balancers: Sequence[Seen], processes: Sequence[ProcessR
     first = heard[0].snapshot if heard else None
     return {
         "fleet": fleet.fleet,
+        "dashboard_host": fleet.dashboard.host if fleet.dashboard else None,
         "balancers": [_balancer(fleet, seen) for seen in balancers],
         "algorithm": first["algorithm"] if first else None,
         "algorithm_in_file": first["algorithm_in_file"] if first else None,
         "algorithms": first["algorithms"] if first else [],
         "ejection_bypassed": any(b.snapshot["ejection_bypassed"] for b in heard if b.snapshot),
-        "nodes": [_node(fleet, name, told, supervised) for name, told in views.items()],
+        "nodes": [
+            {**_node(fleet, name, told, supervised), "probe": probes.about(name)} for name, told in views.items()
+        ],
         "processes": list(processes),
     }
 
@@ -127,22 +139,36 @@ def _from_file(fleet: Fleet, node: Node) -> dict[str, Any]:
     }
 
 
-def tick(names: Iterable[str], balancers: Sequence[Seen]) -> tuple[list[Number], list[list[Number]]] | None:
-    """Totals and node rows of all reachable balancers; None when there is none."""
-    snapshots = [b.snapshot for b in balancers if b.reachable and b.snapshot is not None]
+def reached(balancers: Sequence[Seen]) -> list[wire.Snapshot]:
+    """The snapshots that are no older than a tick."""
+    return [b.snapshot for b in balancers if b.reachable and b.snapshot is not None]
+
+
+def tick(names: Iterable[str], balancers: Sequence[Seen], passed: Mapping[str, Passed]) -> Numbers | None:
+    """Totals, a row a node, and (with several balancers) a row a balancer; None when none can be reached."""
+    snapshots = reached(balancers)
     if not snapshots:
         return None
     windows = _window([s["window"] for s in snapshots])
     totals = [s["totals"] for s in snapshots]
-    counts = [sum(t[c] for t in totals) for c in COUNTS]
+    counts = [sum(t.get(c, 0) for t in totals) for c in COUNTS]
     by_name: dict[str, list[wire.NodeView]] = {}
     for snapshot in snapshots:
         for view in snapshot["nodes"]:
             by_name.setdefault(view["name"], []).append(view)
-    return [*windows, *counts], [_row(by_name.get(name, [])) for name in names]
+    rows = [_row(by_name.get(name, []), passed.get(name, NOTHING)) for name in names]
+    several = [_balancer_row(seen) for seen in balancers] if len(balancers) > 1 else []
+    return [*windows, *counts], rows, several
 
 
-def _row(views: Sequence[wire.NodeView]) -> list[Number]:
+def _balancer_row(seen: Seen) -> list[Number]:
+    if seen.snapshot is None or not seen.reachable:
+        return [None] * len(BALANCER)
+    rps, errors_per_s, _, _, p99_ms = _window([seen.snapshot["window"]])
+    return [rps, errors_per_s, p99_ms, seen.snapshot["totals"]["in_flight"]]
+
+
+def _row(views: Sequence[wire.NodeView], passed: Passed) -> list[Number]:
     if not views:
         return [None] * len(NODE)
     return [
@@ -150,6 +176,9 @@ def _row(views: Sequence[wire.NodeView]) -> list[Number]:
         *_window([v["window"] for v in views]),
         sum(v["errors"] for v in views),
         round(min(v.get("slow_start", 1.0) for v in views), 2),
+        _short(passed.per_s),
+        passed.failed,
+        passed.retried,
     ]
 
 
@@ -164,9 +193,9 @@ def _window(windows: Sequence[wire.Window]) -> list[Number]:
 
 def _short(value: float) -> float:
     """Three or four figures are what a person reads; each digit more is sent twice a second."""
-    if value >= 100:
-        return round(value)
-    return round(value, 1) if value >= 10 else round(value, 2)
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    short = round(value, digits)
+    return int(short) if short == int(short) else short  # "0", not "0.0"
 
 
 def change(old: Layout, new: Layout) -> Layout | None:

@@ -67,17 +67,28 @@ def checked(body: Any) -> wire.ProcessReport:
     """A process report whose parts have the right types; BadReport names the first that has not."""
     fields = {"host": str, "at": (int, float), "processes": list, "events": list}
     process = {"name": str, "state": str, "pid": int, "since": (int, float), "restarts": int}
-    event = {"seq": int, "at": (int, float), "kind": str, "who": str, "text": str}
     _has(body, fields, "report")
     for i, item in enumerate(body["processes"]):
         _has(item, process, f"processes[{i}]")
         if item["state"] not in STATES:
             raise BadReport(f"processes[{i}].state: not a state of Supervisor")
+    _check_events(body)
+    report: wire.ProcessReport = body
+    return report
+
+
+def checked_events(body: Any) -> tuple[str, list[wire.Event]]:
+    """Source and events that a tool posts: `{"source", "events"}`; BadReport as above."""
+    _has(body, {"source": str, "events": list}, "body")
+    _check_events(body)
+    return body["source"], body["events"]
+
+
+def _check_events(body: Any) -> None:
+    event = {"seq": int, "at": (int, float), "kind": str, "who": str, "text": str}
     for i, item in enumerate(body["events"]):
         _has(item, event, f"events[{i}]")
         item.setdefault("node", None)
-    report: wire.ProcessReport = body
-    return report
 
 
 def _has(item: Any, fields: dict[str, Any], where: str) -> None:

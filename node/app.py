@@ -84,6 +84,8 @@ def create_app(backend: Backend) -> Flask:
     @app.get("/-/health")
     def health() -> Response:
         verdict = backend.faults.draw(backend.rng, health=True)
+        if verdict.crash:
+            backend.die()
         if verdict.refuse:
             hang_up(request.environ)
         if verdict.error is not None:

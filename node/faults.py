@@ -1,6 +1,6 @@
 """Things that go wrong on purpose.
 
-    arrive -> refuse? -> (body) -> error? -> (queue, slot) -> hang? -> slow? -> answer
+    arrive -> crash? -> refuse? -> (body) -> error? -> (queue, slot) -> hang? -> slow? -> answer
 
 Each fault has a probability, ends by itself, and says whether probes of `/-/health` suffer too. Several may be active:
 each is drawn on its own; of refuse and error the first in the order above wins, hangs are sat out one after the other,
@@ -24,10 +24,11 @@ DEFAULT_EXPIRES_S = 60.0
 # kind -> (its own parameters, whether it also hits /-/health when nobody says). A process that refuses or hangs does
 # so for everybody; one that is slow or broken in its work often looks well to a probe.
 KINDS: dict[str, tuple[tuple[str, ...], bool]] = {
-    "slow": (("add_ms", "factor"), False),
+    "slow": (("add_ms", "jitter_ms", "factor"), False),
     "error": (("status",), False),
     "hang": ((), True),
     "refuse": ((), True),
+    "crash": ((), True),  # the process dies, and the fault with it: once
 }
 COMMON = ("kind", "probability", "expires_s", "health")
 
@@ -43,6 +44,7 @@ class Fault:
     expires_s: float  # as ordered
     ends_at: float  # by the clock of `Faults`
     add_ms: float = 0.0  # slow
+    jitter_ms: float = 0.0  # slow: add_ms is drawn from add_ms - jitter_ms to add_ms + jitter_ms
     factor: float = 1.0  # slow
     status: int = 500  # error
     hits: int = 0
@@ -67,6 +69,7 @@ class Fault:
 class Verdict:
     """What the active faults do to one request."""
 
+    crash: bool = False
     refuse: bool = False
     error: int | None = None  # status
     hangs: tuple[Fault, ...] = ()
@@ -113,12 +116,15 @@ class Faults:
         expires_s = number("expires_s", order.get("expires_s", DEFAULT_EXPIRES_S), 0.001, 3600)
         also_health = flag("health", order.get("health", health))
         add_ms = number("add_ms", order.get("add_ms", 0 if "factor" in order else 500), 0, 60_000)
+        jitter_ms = number("jitter_ms", order.get("jitter_ms", 0), 0, 60_000)
         factor = number("factor", order.get("factor", 1), 1, 1000)
         status = whole("status", order.get("status", 500), 400, 599)
         if kind != "slow":
-            add_ms, factor = 0.0, 1.0
+            add_ms, jitter_ms, factor = 0.0, 0.0, 1.0
         ends_at = self._clock() + expires_s
-        fault = Fault(next(self._ids), kind, probability, also_health, expires_s, ends_at, add_ms, factor, status)
+        fault = Fault(
+            next(self._ids), kind, probability, also_health, expires_s, ends_at, add_ms, jitter_ms, factor, status
+        )
         self._active.append(fault)
         return fault
 
@@ -143,13 +149,19 @@ class Faults:
         for fault in hit:
             factor *= fault.factor
         return Verdict(
+            crash=any(fault.kind == "crash" for fault in hit),
             refuse=any(fault.kind == "refuse" for fault in hit),
             error=next((fault.status for fault in hit if fault.kind == "error"), None),
             hangs=tuple(fault for fault in hit if fault.kind == "hang"),
             factor=factor,
-            add_ms=sum(fault.add_ms for fault in hit),
+            add_ms=sum(max(0.0, fault.add_ms + _jitter(fault, rng)) for fault in hit),
         )
 
     def sit_out(self, fault: Fault) -> None:
         """Hang until the fault expires or is cleared."""
         fault.ended.wait(timeout=max(0.0, fault.ends_at - self._clock()))
+
+
+def _jitter(fault: Fault, rng: random.Random) -> float:
+    """Drawn only where there is some, so that a seeded request without it meets the same fate as ever."""
+    return rng.uniform(-fault.jitter_ms, fault.jitter_ms) if fault.jitter_ms else 0.0

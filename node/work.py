@@ -15,7 +15,7 @@ from flask import Request, Response
 
 from cluster.config import Kind, Node
 from cluster.wire import REQUEST_ID_HEADER, SEED_HEADER, NodeReport
-from node import kinds, video
+from node import kinds, settings, video
 from node.client import Body, ClientGone, hang_up, take_in, watched
 from node.faults import Faults, Verdict
 from node.fields import number, whole
@@ -52,6 +52,7 @@ class Backend:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         rng: random.Random,
+        die: Callable[[], None] = settings.die,
     ) -> None:
         self.node = node
         self.release = release
@@ -61,6 +62,7 @@ class Backend:
         self.clock = clock
         self.sleep = sleep
         self.rng = rng
+        self.die = die
 
     def report(self) -> NodeReport:
         """What the node says of itself, for /-/load and the ORCA header."""
@@ -75,6 +77,8 @@ class Backend:
         drawn_ms = kinds.SERVICE_TIMES[kind].draw_ms(rng)  # before the faults: they must not change the work
         verdict = self.faults.draw(rng)
         task = self._read(request, kind, drawn_ms, verdict)
+        if verdict.crash:
+            self.die()
         if verdict.refuse:
             self.stats.refused += 1
             hang_up(request.environ)

@@ -1,9 +1,10 @@
 """Put the front-end files into dashboard/static/vendor: `python dashboard/assets/install.py`.
 
-Three files and their licences, by `npm ci` from package-lock.json (integrity hashes, no scripts run). A machine
+Two files and their licence, by `npm ci` from package-lock.json (integrity hashes, no scripts run). A machine
 without npm gets one from the wheel in requirements-assets.lock, in a throw-away virtual environment. Does nothing
 when the files are there and made from this lock file. Needs only the standard library; exit 1 with the reason when
-it fails. `--check` only says whether the files are there (exit 0 or 1).
+it fails. `--check` only says whether the files are there (exit 0 or 1). `--tests` also puts axe-core, with which the
+tests look for barriers, into tests/browser/vendor.
 """
 
 import hashlib
@@ -18,39 +19,41 @@ from pathlib import Path
 ASSETS = Path(__file__).resolve().parent
 VENDOR = ASSETS.parent / "static" / "vendor"
 PROJECT = ASSETS.parent.parent
+TESTS = PROJECT / "tests" / "browser" / "vendor"
 
 FILES = {
-    "socket.io-client/dist/socket.io.min.js": "socket.io.min.js",
-    "socket.io-client/LICENSE": "socket.io-LICENSE.txt",
     "uplot/dist/uPlot.iife.min.js": "uPlot.iife.min.js",
     "uplot/dist/uPlot.min.css": "uPlot.min.css",
     "uplot/LICENSE": "uPlot-LICENSE.txt",
 }
+TEST_FILES = {"axe-core/axe.min.js": "axe.min.js", "axe-core/LICENSE": "axe-LICENSE.txt"}
 
 
 def lock_hash() -> str:
-    """What the installed files were made from: the lock file and the list above."""
-    wanted = (ASSETS / "package-lock.json").read_bytes() + repr(sorted(FILES.items())).encode()
+    """What the installed files were made from: the lock file and the lists above."""
+    files = sorted([*FILES.items(), *TEST_FILES.items()])
+    wanted = (ASSETS / "package-lock.json").read_bytes() + repr(files).encode()
     return hashlib.sha256(wanted).hexdigest()
 
 
-def up_to_date(vendor: Path = VENDOR) -> bool:
+def up_to_date(vendor: Path = VENDOR, files: dict[str, str] = FILES) -> bool:
     """Whether every file is there and made from the present lock file."""
     stamp = vendor / ".lock-hash"
-    complete = all((vendor / name).is_file() for name in FILES.values())
+    complete = all((vendor / name).is_file() for name in files.values())
     return complete and stamp.is_file() and stamp.read_text() == lock_hash()
 
 
-def install(vendor: Path = VENDOR) -> None:
+def install(vendor: Path = VENDOR, files: dict[str, str] = FILES) -> None:
     """Fetch and copy. subprocess.CalledProcessError when npm or pip fails."""
+    omit = [] if files is TEST_FILES else ["--omit=dev"]
     with tempfile.TemporaryDirectory(prefix="fairlead-assets-") as name:
         work = Path(name)
         npm = shutil.which("npm") or _npm_from_wheel(work / "venv")
         for file in ("package.json", "package-lock.json"):
             shutil.copy(ASSETS / file, work)
-        _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], work)
+        _run([npm, "ci", *omit, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], work)
         vendor.mkdir(parents=True, exist_ok=True)
-        for source, target in FILES.items():
+        for source, target in files.items():
             shutil.copyfile(work / "node_modules" / source, vendor / target)
         (vendor / ".lock-hash").write_text(lock_hash())  # last: an interrupted copy is not up to date
 
@@ -75,21 +78,25 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def main() -> int:
-    if up_to_date():
+    wanted = [(VENDOR, FILES)] + ([(TESTS, TEST_FILES)] if "--tests" in sys.argv[1:] else [])
+    missing = [(folder, files) for folder, files in wanted if not up_to_date(folder, files)]
+    if not missing:
         print("front-end files: up to date")
         return 0
     if "--check" in sys.argv[1:]:
         print("front-end files: missing or old; run: python dashboard/assets/install.py")
         return 1
     try:
-        install()
+        for folder, files in missing:
+            install(folder, files)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"front-end files could not be installed: {error}", file=sys.stderr)
         print(
             "The dashboard works without them, as a plain table. Try again when the network is there.", file=sys.stderr
         )
         return 1
-    print(f"front-end files: {len(FILES)} files in dashboard/static/vendor")
+    for folder, files in missing:
+        print(f"front-end files: {len(files)} files in {folder.relative_to(PROJECT)}")
     return 0
 
 

@@ -8,30 +8,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from dashboard import access
+from tests.browser.pages import act, card, cell, live
 from tests.dashboard.fake_control import FakeControl
 from tests.dashboard.running import RunningDashboard
 
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Page]
-
-
-def live(page: Page) -> None:
-    """Numbers have arrived."""
-    expect(page.locator("#live")).to_contain_text("Live")
-    expect(page.locator('[data-total="rps"]')).to_have_text(re.compile(r"\d"))
-
-
-def cell(page: Page, node: str, field: str) -> str:
-    return page.locator(f'tr[data-node="{node}"] [data-f="{field}"]').inner_text()
-
-
-def act(page: Page, node: str, what: str) -> None:
-    page.locator(f'tr[data-node="{node}"] [data-act="{what}"]').click()
-
-
-def card(page: Page, label: str) -> str:
-    return f'.card:has-text("{label}")'
 
 
 def points(page: Page) -> int:
@@ -56,13 +39,13 @@ def test_the_link_signs_in_and_data_is_there(running: RunningDashboard, open_pag
 def test_numbers_move_and_rows_stay_the_same_elements(open_page: Open) -> None:
     page = open_page()
     live(page)
-    page.evaluate("window.row = document.querySelector('tr[data-node=l1]')")
-    page.locator('tr[data-node="l1"] [data-act="draining"]').focus()
+    page.evaluate("window.row = document.querySelector('.node-card[data-node=l1]')")
+    page.locator('.node-card[data-node="l1"] [data-act="draining"]').focus()
     before = cell(page, "l1", "rps")
     page.wait_for_function(
         "(was) => document.querySelector('tr[data-node=l1] [data-f=rps]').innerText !== was", arg=before
     )
-    assert page.evaluate("window.row === document.querySelector('tr[data-node=l1]')")
+    assert page.evaluate("window.row === document.querySelector('.node-card[data-node=l1]')")
     assert page.evaluate("document.activeElement.dataset.act") == "draining"
 
 
@@ -72,6 +55,7 @@ def test_a_wrong_token_gets_a_field(running: RunningDashboard, open_page: Open) 
     page.get_by_label("Token").fill(running.token)
     page.get_by_role("button", name="Sign in").click()
     live(page)
+    page.locator(".menu summary").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token")).to_be_visible()
 
@@ -79,10 +63,10 @@ def test_a_wrong_token_gets_a_field(running: RunningDashboard, open_page: Open) 
 def test_the_algorithm_is_shown_when_a_tick_confirms_it(running: RunningDashboard, open_page: Open) -> None:
     page = open_page()
     live(page)
-    expect(page.locator(card(page, "Round robin"))).to_have_attribute("aria-checked", "true")
-    page.locator(card(page, "Least connections")).click()
-    expect(page.locator(card(page, "Least connections"))).to_have_attribute("aria-checked", "true")
-    expect(page.locator(card(page, "Round robin"))).to_have_attribute("aria-checked", "false")
+    expect(page.locator(card("Round robin"))).to_have_attribute("aria-checked", "true")
+    page.locator(card("Least connections")).click()
+    expect(page.locator(card("Least connections"))).to_have_attribute("aria-checked", "true")
+    expect(page.locator(card("Round robin"))).to_have_attribute("aria-checked", "false")
     assert running.control.algorithm == "least_connections"
     expect(page.locator("#algorithm-status")).to_contain_text("differs from config.json")
     expect(page.locator("#log li").first).to_contain_text("switched to least_connections")
@@ -93,18 +77,18 @@ def test_an_algorithm_that_no_tick_confirms_is_an_error(running: RunningDashboar
     page = open_page()
     live(page)
     running.control.mute = True
-    page.locator(card(page, "Dynamic")).click()
+    page.locator(card("Dynamic")).click()
     expect(page.locator("#algorithm-status")).to_contain_text("switching to Dynamic…")
-    expect(page.locator(card(page, "Round robin"))).to_have_attribute("aria-checked", "true")
+    expect(page.locator(card("Round robin"))).to_have_attribute("aria-checked", "true")
     expect(page.locator("#algorithm-status")).to_contain_text("no tick has confirmed it within 3 s")
-    expect(page.locator(card(page, "Round robin"))).to_have_attribute("aria-checked", "true")
+    expect(page.locator(card("Round robin"))).to_have_attribute("aria-checked", "true")
 
 
 def test_a_refusal_is_shown_with_its_reason(running: RunningDashboard, open_page: Open) -> None:
     page = open_page(troubles=True)
     live(page)
     running.control.refuse = "the orders file cannot be written"
-    page.locator(card(page, "Dynamic")).click()
+    page.locator(card("Dynamic")).click()
     expect(page.locator("#algorithm-status")).to_contain_text("b1: the orders file cannot be written")
     act(page, "l1", "draining")
     expect(page.locator('tr[data-node="l1"] [data-f="pending"]')).to_contain_text("the orders file cannot be written")
@@ -115,13 +99,13 @@ def test_drain_and_enable(running: RunningDashboard, open_page: Open) -> None:
     page = open_page()
     live(page)
     act(page, "l2", "draining")
-    row = page.locator('tr[data-node="l2"]')
-    expect(row.locator("[data-badge]")).to_have_text(re.compile(r"◇\s*draining"))
+    row = page.locator('.node-card[data-node="l2"]')
+    expect(row.locator("[data-badge]")).to_have_text(re.compile(r"◇\s*l2\s*draining"))
     expect(row.locator('[data-act="draining"]')).to_be_hidden()
     assert page.evaluate("document.activeElement.dataset.act") == "enabled"
     expect(page.locator("#counts")).to_contain_text("2 up · 1 draining")
     page.keyboard.press("Enter")
-    expect(row.locator("[data-badge]")).to_have_text(re.compile(r"●\s*up"))
+    expect(row.locator("[data-badge]")).to_have_text(re.compile(r"●\s*l2\s*up"))
     assert running.control.nodes["l2"]["admin"] == "enabled"
 
 
@@ -132,8 +116,8 @@ def test_the_last_ready_node_is_asked_about(running: RunningDashboard, open_page
         act(page, node, "maintenance")
         expect(page.locator(f'tr[data-node="{node}"] [data-badge]')).to_contain_text("maintenance")
     act(page, "l3", "draining")
-    expect(page.locator("dialog")).to_contain_text("l3 is the last ready node")
-    expect(page.locator("dialog")).to_contain_text("503")
+    expect(page.locator("#confirm")).to_contain_text("l3 is the last ready node")
+    expect(page.locator("#confirm")).to_contain_text("503")
     page.keyboard.press("Escape")
     assert running.control.nodes["l3"]["admin"] == "enabled"
     act(page, "l3", "draining")
@@ -145,13 +129,13 @@ def test_the_last_ready_node_is_asked_about(running: RunningDashboard, open_page
 def test_weights_are_off_where_they_have_no_effect(running: RunningDashboard, open_page: Open) -> None:
     page = open_page()
     live(page)
-    heavier = page.locator('tr[data-node="l1"] [data-act="heavier"]')
+    heavier = page.locator('.node-card[data-node="l1"] [data-act="heavier"]')
     expect(page.locator("#weights-note")).to_have_text(
         "Round robin takes no account of weights; used by Weighted (smooth)"
     )
     expect(heavier).to_have_attribute("aria-disabled", "true")
     heavier.click(force=True)
-    page.locator(card(page, "Weighted")).click()
+    page.locator(card("Weighted")).click()
     expect(heavier).not_to_have_attribute("aria-disabled", "true")
     heavier.click()
     expect(page.locator('tr[data-node="l1"] [data-f="weight"]')).to_have_text("2")
@@ -166,8 +150,8 @@ def test_old_data_is_called_old_and_nothing_can_be_pressed(running: RunningDashb
     expect(page.locator("#age")).to_have_text(re.compile(r"Data is \d s old"))
     expect(page.locator("#alerts")).to_contain_text("Balancer control unreachable: b1")
     expect(page.locator("body")).to_have_attribute("data-stale", "yes")
-    expect(page.locator(card(page, "Dynamic"))).to_have_attribute("aria-disabled", "true")
-    page.locator(card(page, "Dynamic")).click(force=True)
+    expect(page.locator(card("Dynamic"))).to_have_attribute("aria-disabled", "true")
+    page.locator(card("Dynamic")).click(force=True)
     running.control.start()
     live(page)
     expect(page.locator("#alerts")).to_be_empty()
@@ -182,11 +166,11 @@ def test_a_dashboard_that_dies_is_another_matter_and_comes_back(running: Running
     page.wait_for_timeout(3000)
     had = points(page)
     running.stop()
-    expect(page.locator("#live")).to_contain_text("Connection lost")
+    expect(page.locator("#live-or-not")).to_contain_text("Connection lost")
     expect(page.locator("#alerts")).to_contain_text("Connection to the dashboard lost")
     expect(page.locator("#alerts")).not_to_contain_text("Balancer control")
     running.start()
-    expect(page.locator("#live")).to_contain_text("Live", timeout=12000)
+    expect(page.locator("#live-or-not")).to_contain_text("Live", timeout=12000)
     expect(page.locator("#alerts")).to_be_empty()
     assert points(page) >= had  # what this tab remembers from before is still drawn
 
@@ -210,7 +194,7 @@ def test_events_are_filtered_by_kind(running: RunningDashboard, open_page: Open)
     running.control.event("weight", "l1 has weight 3", "l1")
     page = open_page()
     live(page)
-    expect(page.locator("#log li:visible")).to_have_count(2)
+    expect(page.locator("#log li:visible")).to_have_count(3)  # with the sign-in
     page.get_by_role("button", name="health 1").click()
     expect(page.locator("#log li:visible")).to_have_count(1)
     running.control.event("weight", "l1 has weight 4", "l1")
@@ -236,14 +220,14 @@ def test_what_nodes_say_is_never_markup(running: RunningDashboard, open_page: Op
 def test_the_keyboard_moves_first_and_chooses_second(running: RunningDashboard, open_page: Open) -> None:
     page = open_page()
     live(page)
-    page.locator(card(page, "Round robin")).focus()
+    page.locator(card("Round robin")).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(1200)
     assert running.control.algorithm == "round_robin"
     page.keyboard.press("Enter")
-    expect(page.locator(card(page, "Weighted"))).to_have_attribute("aria-checked", "true")
-    expect(page.locator(card(page, "Weighted"))).to_be_focused()
+    expect(page.locator(card("Weighted"))).to_have_attribute("aria-checked", "true")
+    expect(page.locator(card("Weighted"))).to_be_focused()
 
 
 def test_pause_freezes_the_numbers_and_not_the_log(running: RunningDashboard, open_page: Open) -> None:
@@ -285,6 +269,7 @@ def test_the_theme_follows_the_system_and_can_be_chosen(open_page: Open) -> None
     page = open_page(color_scheme="dark")
     live(page)
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.locator(".menu summary").click()
     page.locator("#theme").select_option("light")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
     page.reload()
@@ -295,11 +280,21 @@ def test_without_the_front_end_files_the_table_still_moves(open_page: Open, runn
     page = open_page(troubles=True)
     page.route("**/vendor/*", lambda route: route.abort())
     page.goto(running.url)
-    expect(page.locator("#live")).to_contain_text("Every 2 s")
+    live(page)
+    expect(page.locator(".plot").first).to_contain_text("Charts need the front-end files")
     before = cell(page, "l1", "rps")
     page.wait_for_function(
         "(was) => document.querySelector('tr[data-node=l1] [data-f=rps]').innerText !== was", arg=before
     )
+    act(page, "l1", "draining")
+    expect(page.locator('tr[data-node="l1"] [data-badge]')).to_contain_text("draining")
+
+
+def test_without_a_socket_the_page_asks(open_page: Open, running: RunningDashboard) -> None:
+    page = open_page(troubles=True)
+    page.route_web_socket(re.compile("socket.io"), lambda socket: socket.close())
+    page.goto(running.url)
+    expect(page.locator("#live-or-not")).to_contain_text("Every 2 s", timeout=12000)
     act(page, "l1", "draining")
     expect(page.locator('tr[data-node="l1"] [data-badge]')).to_contain_text("draining")
 
@@ -318,8 +313,8 @@ def test_who_only_looks_has_no_controls(running: RunningDashboard, open_page: Op
     page = open_page(f"{running.url}/?token={access.view_token(running.token)}")
     live(page)
     expect(page.locator("body")).to_contain_text("may look but not steer")
-    expect(page.locator(card(page, "Dynamic"))).to_have_attribute("aria-disabled", "true")
-    page.locator(card(page, "Dynamic")).click(force=True)
+    expect(page.locator(card("Dynamic"))).to_have_attribute("aria-disabled", "true")
+    page.locator(card("Dynamic")).click(force=True)
     page.wait_for_timeout(700)
     assert running.control.algorithm == "round_robin"
 

@@ -87,7 +87,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(raw: dict[str, Any
 
 def test_an_unknown_key_that_is_near_to_none_lists_those_that_exist() -> None:
     text = problems({**SMALL, "dashboard": {"zzzzzz": 1}})["dashboard.zzzzzz"]
-    assert text == "unknown key; known here: host, port"
+    assert text == "unknown key; known here: anonymous_view, host, lab, port"
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,10 @@ class FakeControl:
                 self._changed.wait(left)
             return {"boot": self.boot, "events": self.log[after:]}
 
+    def add_node(self, name: str, i: int) -> None:
+        """One more node, of the kind that comes `i`th."""
+        self.nodes[name] = self._node(name, i)
+
     def set_node(self, name: str, **fields: Any) -> None:
         """Change what is said of a node; state, ready and since follow."""
         node = self.nodes[name]
@@ -163,11 +167,30 @@ class FakeControl:
                 "bytes_out": 0,
                 "in_flight": sum(n["in_flight"] for n in nodes),
                 "connections": 32 if self.rps else 0,
+                "queued": 0,
             },
             "window": self._window(total, sum(n["window"]["errors_per_s"] for n in nodes), 26 if total > 0.1 else None),
             "workers": [{"slot": 0, "pid": 4001, "algorithm": self.algorithm, "in_flight": 0, "connections": 16}],
             "nodes": nodes,
         }
+
+    def probes(self) -> dict[str, Any]:
+        """wire.ProbeView by node: all passed, but for a node that is down now."""
+        out = {}
+        for name, node in self.nodes.items():
+            fails = 7 if node["health"] == "down" else 0
+            out[name] = {
+                "path": "/-/health",
+                "interval_s": 1.0,
+                "passes": 0 if fails else 40,
+                "fails": fails,
+                "last_ok": not fails,
+                "last_ms": None if fails else round(random.uniform(0.8, 1.6), 2),
+                "last_at": time.time(),
+                "cause": node["cause"],
+                "history": [1] * (40 - fails) + [0] * fails,
+            }
+        return out
 
     def order(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """POST /algorithm and PATCH /nodes/NAME."""
@@ -264,7 +287,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self._refused():
             return
         if url.path == "/snapshot":
-            self._answer(200, self.control.snapshot())
+            shot = self.control.snapshot()
+            if url.query == "probes=1":
+                shot["probes"] = self.control.probes()
+            self._answer(200, shot)
         elif url.path == "/events":
             query = parse_qs(url.query)
             self._answer(200, self.control.events(int(query["after"][0]), float(query["wait_s"][0])))

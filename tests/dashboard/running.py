@@ -29,7 +29,9 @@ def free_port() -> int:
 class RunningDashboard:
     """One fleet: config.json, a token, a fake control API, gunicorn. Ends only what it started."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...] = ("l1", "l2", "l3"), rps: float = 240.0) -> None:
+    def __init__(
+        self, folder: Path, names: tuple[str, ...] = ("l1", "l2", "l3"), rps: float = 240.0, **settings: Any
+    ) -> None:
         self.folder = folder
         self.token = read_token(folder / "run" / "token")
         self.control = FakeControl(self.token, names, rps=rps).start()
@@ -39,8 +41,8 @@ class RunningDashboard:
             json.dumps(
                 {
                     "balancers": [{"name": "b1", "port": free_port(), "control_port": self.control.port}],
-                    "nodes": [{"name": n, "port": 5001 + i} for i, n in enumerate(names)],
-                    "dashboard": {"port": self.port},
+                    "nodes": [{"name": n, "port": 2 + i} for i, n in enumerate(names)],  # nobody answers there
+                    "dashboard": {"port": self.port, "lab": True, **settings},
                 }
             )
         )

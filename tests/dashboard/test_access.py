@@ -232,13 +232,13 @@ def test_one_of_two_balancers_failing_is_named(control: FakeControl) -> None:
         }
     )
     actions = Actions(fleet.balancers, lambda name: Control("127.0.0.1", fleet.balancer(name).control_port, TOKEN))
-    results = actions.algorithm(Role.OPERATE, {"algorithm": "weighted"}, "me")
+    results = actions.algorithm({"algorithm": "weighted"}, "me")
     body, status = answer(results)
     assert status == 502
     assert [r["ok"] for r in body["results"]] == [True, False]
     assert body["error"].startswith("b2: ")
     with pytest.raises(Denied):
-        actions.algorithm(None, {"algorithm": "weighted"}, "me")
+        actions.algorithm({}, "me")
 
 
 def test_a_kept_connection_survives_a_restart_of_control(control: FakeControl) -> None:

@@ -116,7 +116,7 @@ def test_history_and_events_are_there_for_who_comes_later(running: RunningDashbo
     assert len(hello["history"]["at"]) >= 3
     assert len(hello["history"]["nodes"]) == 3
     texts = [entry[5] for entry in second.next("past")]
-    assert [f"number {i}" for i in range(5)] == texts[:5]
+    assert [f"number {i}" for i in range(5)] == [text for text in texts if text.startswith("number")]
     second.socket.close()
 
 

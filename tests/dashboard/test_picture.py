@@ -56,7 +56,8 @@ def test_a_snapshot_becomes_words_once_and_numbers_each_time() -> None:
     picture.saw("b1", control.snapshot(), 101.0)  # type: ignore[arg-type]
     second = dict(picture.turn(101.0))
     assert set(second) == {"tick"}
-    number, totals, rows = second["tick"]
+    number, totals, rows, balancers = second["tick"]
+    assert balancers == []  # of a single one the totals say all
     assert number == 2
     assert len(totals) == len(merge.TOTALS)
     assert [len(row) for row in rows] == [len(merge.NODE)] * 3

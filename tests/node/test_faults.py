@@ -41,14 +41,16 @@ def test_defaults(faults: Faults) -> None:
     assert faults.add({"kind": "error"}).status == 500
 
 
-@pytest.mark.parametrize(("kind", "health"), [("slow", False), ("error", False), ("hang", True), ("refuse", True)])
+@pytest.mark.parametrize(
+    ("kind", "health"), [("slow", False), ("error", False), ("hang", True), ("refuse", True), ("crash", True)]
+)
 def test_which_faults_hit_probes_by_default(faults: Faults, kind: str, health: bool) -> None:
     faults.add({"kind": kind})
     assert (faults.draw(RNG, health=True) != Verdict()) is health
     assert faults.draw(RNG) != Verdict()
 
 
-@pytest.mark.parametrize("kind", ["slow", "error", "hang", "refuse"])
+@pytest.mark.parametrize("kind", ["slow", "error", "hang", "refuse", "crash"])
 @pytest.mark.parametrize("health", [False, True])
 def test_whom_it_hits_can_be_ordered(faults: Faults, kind: str, health: bool) -> None:
     faults.add({"kind": kind, "health": health})
@@ -156,3 +158,18 @@ def test_there_is_a_most_of_active_faults(faults: Faults, clock: Clock) -> None:
         faults.add({"kind": "slow"})
     clock.now += 10
     assert faults.add({"kind": "slow"}).id == MAX_ACTIVE + 1
+
+
+def test_jitter_spreads_what_is_added_and_never_takes_time_away() -> None:
+    faults = Faults(Clock())
+    faults.add({"kind": "slow", "add_ms": 100, "jitter_ms": 150})
+    added = [faults.draw(random.Random(i)).add_ms for i in range(200)]
+    assert min(added) == 0
+    assert 200 < max(added) <= 250
+
+
+def test_a_crash_is_drawn_like_any_other_fault() -> None:
+    faults = Faults(Clock())
+    faults.add({"kind": "crash", "probability": 0.5})
+    drawn = [faults.draw(random.Random(i)).crash for i in range(100)]
+    assert 20 < sum(drawn) < 80

@@ -3,7 +3,7 @@
 import { politely } from "./announce.js";
 import { attribute, copy, find, make, text } from "./dom.js";
 import { order } from "./orders.js";
-import { label } from "./status.js";
+import { label, usable } from "./status.js";
 import { store } from "./store.js";
 
 let wanted = null;
@@ -27,12 +27,29 @@ export function drawAlgorithms() {
     attribute(card, "aria-checked", String(chosen));
     attribute(card, "data-pending", card.dataset.key === wanted ? "yes" : null);
     if (!focused) card.tabIndex = chosen ? 0 : -1;
+    const reason = layout.algorithms.find((algorithm) => algorithm.key === card.dataset.key).disabled ?? "";
+    text(find(".why", card), reason);
+    if (reason) card.dataset.why = reason;
+    else delete card.dataset.why;
+    if (reason) card.setAttribute("aria-disabled", "true");
+    if (chosen && box.dataset.shown !== layout.algorithm) reveal(box, card);
   }
   const select = find("#algorithm-select");
   if (document.activeElement !== select || wanted === null) select.value = wanted ?? layout.algorithm ?? "";
   const current = layout.algorithms.find((algorithm) => algorithm.key === layout.algorithm);
   text(find("#algorithm-sentence"), current?.sentence ?? "");
+  const weighted = layout.algorithms.filter((algorithm) => algorithm.needs.includes("weight"));
+  text(find("#weights-used"), weighted.length ? `Weights count under: ${weighted.map((algorithm) => algorithm.label).join(", ")}` : "");
   drawNote();
+}
+
+/** The chosen card is in sight, without moving the page. */
+function reveal(box, card) {
+  box.dataset.shown = card.dataset.key;
+  const above = card.offsetTop - box.offsetTop;
+  if (above < box.scrollTop || above + card.offsetHeight > box.scrollTop + box.clientHeight) {
+    box.scrollTop = above - (box.clientHeight - card.offsetHeight) / 2;
+  }
 }
 
 function drawNote() {
@@ -59,12 +76,14 @@ function build(box, keys) {
     box.append(card);
     const option = make("option", "", algorithm.label);
     option.value = algorithm.key;
+    option.disabled = Boolean(algorithm.disabled);
     select.append(option);
   }
 }
 
-async function choose(key) {
-  if (wanted || key === store.layout.algorithm) return;
+/** Order the switch to an algorithm; what became of it stands in the panel. */
+export async function choose(key) {
+  if (wanted || key === store.layout.algorithm || !usable()) return;
   wanted = key;
   failure = "";
   drawAlgorithms();

@@ -1,9 +1,9 @@
 // Five minutes of rates and latency, drawn by uPlot, with a mark for whatever changed. Behind each canvas: a sentence
 // and a table, for those who do not see it.
 
-import { all, attribute, find, make, text } from "./dom.js";
-import { MARKS } from "./events.js";
+import { all, attribute, find, make, text, token } from "./dom.js";
 import { clock, number } from "./format.js";
+import { drawMarks } from "./marks.js";
 import { now, store } from "./store.js";
 
 const SECONDS = 300;
@@ -11,8 +11,6 @@ const GAP_S = 5; // a hole in the data stays a hole in the line
 const COLOURS = 8;
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [1, 4], [14, 4], [4, 2, 1, 2]];
 const TABLE_ROWS = 15;
-
-const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** A chart in the article `data-chart=name`. `lines()` gives [{name, column}], `log` a logarithmic axis. */
 class Chart {
@@ -32,13 +30,17 @@ class Chart {
     button.addEventListener("click", () => {
       this.table.hidden = !this.table.hidden;
       attribute(button, "aria-expanded", String(!this.table.hidden));
-      text(button, this.table.hidden ? "Show data" : "Hide data");
+      const words = this.table.hidden ? "Show data" : "Hide data";
+      text(button, words);
+      attribute(button, "aria-label", `${words}${button.getAttribute("aria-label").slice(words.length)}`);
       this.draw();
     });
-    addEventListener("themechange", () => {
-      this.names = null;
-      this.draw();
-    });
+    for (const what of ["themechange", "sizechange"]) {
+      addEventListener(what, () => {
+        this.names = null;
+        this.draw();
+      });
+    }
   }
 
   draw() {
@@ -60,7 +62,7 @@ class Chart {
   build(lines, names) {
     this.uplot?.destroy();
     this.names = names;
-    const axis = { stroke: token("--muted"), font: "11px system-ui, sans-serif", ticks: { show: false } };
+    const axis = { stroke: token("--muted"), font: font(0.79), ticks: { show: false } };
     const grid = { stroke: token("--grid"), width: 1 };
     const ratio = devicePixelRatio || 1;
     this.uplot = new window.uPlot(
@@ -75,8 +77,8 @@ class Chart {
           y: this.log ? { distr: 3, log: 10, range: logRange } : { range: (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.12)] },
         },
         axes: [
-          { ...axis, grid: { show: false }, size: 26, space: 70, values: (_, ticks) => ticks.map((t) => clock(t).slice(0, 5)), incrs: [60, 120] },
-          { ...axis, grid, size: 46, space: 28, values: (_, ticks) => ticks.map(number), ...(this.log ? { splits: logSplits, filter: null } : {}) },
+          { ...axis, grid: { show: false }, size: rem(1.8), space: rem(5), values: (_, ticks) => ticks.map((t) => clock(t).slice(0, 5)), incrs: [60, 120] },
+          { ...axis, grid, size: rem(2.9), space: rem(1.9), values: (_, ticks) => ticks.map(short), ...(this.log ? { splits: logSplits, filter: (_, splits) => splits } : {}) },
         ],
         series: [
           {},
@@ -167,38 +169,29 @@ function logSplits(_, __, min, max) {
   return out;
 }
 
-/** Events as dashed lines with a letter; those that would overlap share one. */
-function drawMarks(uplot) {
-  const { ctx, bbox } = uplot;
-  const ratio = devicePixelRatio || 1;
-  const [start, end] = [uplot.scales.x.min, uplot.scales.x.max];
-  let last = -Infinity;
-  ctx.save();
-  ctx.font = `600 ${10 * ratio}px system-ui, sans-serif`;
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  for (const event of store.events) {
-    if (event.at < start || event.at > end || !MARKS[event.kind]) continue;
-    const x = Math.round(uplot.valToPos(event.at, "x", true));
-    if (x - last < 15 * ratio) continue;
-    last = x;
-    ctx.strokeStyle = token("--edge");
-    ctx.lineWidth = ratio;
-    ctx.setLineDash([3 * ratio, 3 * ratio]);
-    ctx.beginPath();
-    ctx.moveTo(x, bbox.top + 14 * ratio);
-    ctx.lineTo(x, bbox.top + bbox.height);
-    ctx.stroke();
-    ctx.setLineDash([]);
-    ctx.fillStyle = token("--muted");
-    ctx.beginPath();
-    ctx.roundRect(x - 7 * ratio, bbox.top, 14 * ratio, 14 * ratio, 3 * ratio);
-    ctx.fill();
-    ctx.fillStyle = token("--surface");
-    ctx.fillText(MARKS[event.kind], x, bbox.top + 7.5 * ratio);
-  }
-  ctx.restore();
+/** Sizes follow the page's, which is larger on a projector. */
+const rem = (n) => Math.round(n * parseFloat(getComputedStyle(document.documentElement).fontSize));
+const font = (n) => `${rem(n)}px ${getComputedStyle(document.body).fontFamily}`;
+
+const MOST_LINES = 12;
+
+/** A line a node; with many nodes a line a kind, which one can still tell apart. */
+function rateLines() {
+  const { nodes } = store.layout;
+  const columns = store.history.nodes;
+  if (nodes.length <= MOST_LINES) return nodes.map((node) => ({ name: node.name, column: columns.get(node.name) ?? [] }));
+  const kinds = [...new Set(nodes.map((node) => node.kind))];
+  return kinds.map((kind) => {
+    const members = nodes.filter((node) => node.kind === kind).map((node) => columns.get(node.name) ?? []);
+    const column = store.history.at.map((_, i) => sum(members.map((member) => member[i] ?? null)));
+    return { name: `${kind} (${members.length})`, column };
+  });
 }
+
+/** On an axis: "10k". */
+const short = (value) => (value >= 10000 ? `${number(value / 1000)}k` : number(value));
+
+const sum = (values) => (values.every((value) => value === null) ? null : values.reduce((a, b) => a + (b ?? 0), 0));
 
 let charts = null;
 
@@ -207,7 +200,7 @@ export function drawCharts() {
   if (!store.layout) return;
   charts ??= [
     new Chart("rates", {
-      lines: () => store.layout.nodes.map((node) => ({ name: node.name, column: store.history.nodes.get(node.name) ?? [] })),
+      lines: rateLines,
       sentence: (lines) => `Requests per second by node, last five minutes. Now: ${lines.map((l) => `${l.name} ${number(l.column.at(-1))}`).join(", ")}.`,
     }),
     new Chart("latency", {

@@ -1,19 +1,20 @@
 // What can be pressed in a node's row: drain, maintenance, enable, weight.
 
-import { find, text } from "./dom.js";
+import { all, find, text } from "./dom.js";
 import { order, sure } from "./orders.js";
-import { uses } from "./table.js";
+import { uses } from "./fair.js";
+import { label, usable } from "./status.js";
 import { store } from "./store.js";
 
 const MOST = 256;
 const DOING = { draining: "draining…", maintenance: "taking it out…", enabled: "enabling…" };
 const busy = new Set();
 
-/** Presses anywhere in the table. */
+/** Presses anywhere on the page: a node's controls stand in its lane, its card and its row. */
 export function wireControls() {
-  find("#rows").addEventListener("click", (event) => {
+  find("main").addEventListener("click", (event) => {
     const button = event.target.closest("[data-act]");
-    if (button) act(button.closest("tr").dataset.node, button.dataset.act);
+    if (button) act(button.closest("[data-node]").dataset.node, button.dataset.act);
   });
   // A control that is not to be used now keeps its focus, but does nothing.
   document.addEventListener(
@@ -29,21 +30,37 @@ export function wireControls() {
 
 /** Weights are of no effect under most algorithms: then the steppers are off, and the note above says why. */
 export function drawControls() {
+  const { layout } = store;
+  if (!layout) return;
   const off = !uses("weight");
-  const usable = document.body.dataset.role === "operate" && document.body.dataset.stale !== "yes";
+  const weighted = layout.algorithms.filter((algorithm) => algorithm.needs.includes("weight")).map((algorithm) => algorithm.label);
+  const by = weighted.length ? `; used by ${weighted.join(", ")}` : "";
+  text(find("#weights-note"), !off || !layout.algorithm ? "" : `${label(layout.algorithm)} takes no account of weights${by}`);
   for (const button of document.querySelectorAll('[data-act="lighter"], [data-act="heavier"]')) {
     if (off) button.dataset.why = "weights";
     else delete button.dataset.why;
-    if (off || !usable) button.setAttribute("aria-disabled", "true");
+    if (off || !usable()) button.setAttribute("aria-disabled", "true");
     else button.removeAttribute("aria-disabled");
     if (off) button.setAttribute("aria-describedby", "weights-note");
     else button.removeAttribute("aria-describedby");
   }
 }
 
-async function act(name, what) {
+/** A node's orders, in its lane, card or row: what it is already is not offered. The focus stays where one presses. */
+export function showOrders(part, node) {
+  const focused = document.activeElement;
+  for (const button of all("[data-act]", part)) {
+    if (button.dataset.act in DOING) button.hidden = button.dataset.act === node.admin;
+  }
+  if (focused?.hidden && part.contains(focused)) {
+    find(`[data-act="${node.admin === "enabled" ? "draining" : "enabled"}"]`, part).focus();
+  }
+}
+
+/** Order something of a node: draining, maintenance, enabled, lighter, heavier. */
+export async function act(name, what) {
   const node = store.layout.nodes.find((one) => one.name === name);
-  if (!node || busy.has(name)) return;
+  if (!node || busy.has(name) || !usable()) return;
   let body;
   if (what === "lighter" || what === "heavier") {
     const weight = Math.min(MOST, Math.max(0, node.weight + (what === "heavier" ? 1 : -1)));
@@ -77,9 +94,8 @@ async function mayLeave(node, what) {
 }
 
 function show(name, sentence, tone) {
-  const row = [...find("#rows").children].find((one) => one.dataset.node === name);
-  if (!row) return;
-  const place = find('[data-f="pending"]', row);
-  place.dataset.tone = tone;
-  text(place, sentence);
+  for (const place of all(`[data-node="${CSS.escape(name)}"] [data-f="pending"]`)) {
+    place.dataset.tone = tone;
+    text(place, sentence);
+  }
 }

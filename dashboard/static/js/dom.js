@@ -30,3 +30,24 @@ export function make(tag, className, value = "") {
   if (value) element.textContent = value;
   return element;
 }
+
+/** The value of a colour token now. */
+export const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** What this browser remembers of a person's choice; `fallback` when it does not, or may not. */
+export function remembered(key, fallback) {
+  try {
+    return localStorage.getItem(`fairlead-${key}`) ?? fallback;
+  } catch {
+    return fallback;
+  }
+}
+
+/** Remember a choice, where storage is allowed. */
+export function remember(key, value) {
+  try {
+    localStorage.setItem(`fairlead-${key}`, value);
+  } catch {
+    // it lasts as long as the page
+  }
+}

@@ -16,10 +16,13 @@ export const MARKS = {
   connection: "C",
   start: "S",
   fault: "F",
+  load: "L",
+  deploy: "R",
 };
 
 const KEPT = 500;
 let only = "all";
+let words = "";
 
 /** New lines, or (null) the whole log. */
 export function drawEvents(fresh) {
@@ -41,9 +44,11 @@ function line(event) {
   text(find(".text", element), event.text);
   const where = event.source === "dashboard" || event.source === event.who ? "" : `, ${event.source}`;
   text(find(".by", element), `${event.who}${where}`);
-  element.hidden = only !== "all" && event.kind !== only;
+  element.hidden = !wanted(element);
   return element;
 }
+
+const wanted = (element) => (only === "all" || element.dataset.kind === only) && element.textContent.toLowerCase().includes(words);
 
 function drawFilters() {
   const counts = new Map([["all", store.events.length]]);
@@ -67,6 +72,14 @@ function drawFilters() {
 
 function filter(kind) {
   only = kind;
-  for (const element of all("#log > li")) element.hidden = only !== "all" && element.dataset.kind !== only;
+  for (const element of all("#log > li")) element.hidden = !wanted(element);
   drawFilters();
+}
+
+/** The field that looks for words. */
+export function wireEvents() {
+  find("#find").addEventListener("input", (event) => {
+    words = event.target.value.toLowerCase();
+    filter(only);
+  });
 }

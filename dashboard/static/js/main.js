@@ -1,30 +1,47 @@
 // Wires the page: messages into the store, the store into the views. Read store.js next.
 
+import { drawAdvice, wireAdvice } from "./advice.js";
 import { drawAlgorithms, wireAlgorithms } from "./algorithms.js";
+import { drawCardNumbers, drawCards, wireCards } from "./cards.js";
 import { drawCharts, withoutCharts } from "./charts.js";
 import { connect } from "./connection.js";
 import { drawControls, wireControls } from "./controls.js";
 import { attribute, find, text } from "./dom.js";
-import { drawEvents } from "./events.js";
+import { drawEmpty, wireEmpty } from "./empty.js";
+import { drawEvents, wireEvents } from "./events.js";
 import { drawProcesses } from "./processes.js";
+import { drawShare } from "./share.js";
+import { wireSort } from "./sort.js";
 import { drawStatus, view } from "./status.js";
 import { on, store } from "./store.js";
 import { drawNodes, drawNumbers } from "./table.js";
-import { drawSparks, drawTiles, wireEmpty } from "./tiles.js";
+import { drawSparks, drawTiles } from "./tiles.js";
+import { drawFlow, drawTopology } from "./topology.js";
+import { wireKeys, wireViews } from "./views.js";
+
+const lab = document.body.dataset.lab === "yes" ? await import("./lab/lab.js") : null;
 
 function words() {
   if (view.paused || !store.layout) return;
   drawStatus();
   drawAlgorithms();
+  drawTopology();
   drawNodes();
+  drawCards();
   drawControls();
   drawProcesses();
+  lab?.drawLab();
 }
 
 function numbers() {
   if (view.paused || !store.totals) return;
   drawTiles();
+  drawFlow();
+  drawAdvice();
   drawNumbers();
+  drawCardNumbers();
+  drawShare();
+  drawEmpty();
   drawStatus();
 }
 
@@ -36,15 +53,16 @@ function pictures() {
 
 on("layout", words);
 on("tick", numbers);
+on("probes", words);
 on("history", pictures);
 on("events", (fresh) => {
   drawEvents(fresh);
   if (fresh) pictures();
 });
+addEventListener("modechange", numbers);
 
-wireControls();
-wireAlgorithms();
-wireEmpty();
+for (const wire of [wireControls, wireAlgorithms, wireAdvice, wireCards, wireSort, wireEmpty, wireEvents, wireViews, wireKeys]) wire();
+lab?.wireLab();
 if (!window.uPlot) withoutCharts();
 
 const pause = find("#pause");

@@ -26,6 +26,17 @@ export function drawProcesses() {
   );
 }
 
+/** What Supervisor says of a node's process: `[state, detail]`. */
+export function processText({ process, runs }) {
+  if (!process) return runs === "external" ? ["not ours", "external: nothing is started for it"] : ["not reported", ""];
+  if (!process.heard) return ["UNKNOWN", `since ${clock(process.since)}`];
+  const restarts = process.restarts ? ` · ${count(process.restarts, "restart")}` : "";
+  return [process.state, `pid ${process.pid}${restarts}`];
+}
+
+/** The tone of a process state. */
+export const processTone = (process) => (process?.heard ? (TONES[process.state] ?? "unknown") : "unknown");
+
 function item() {
   const element = make("li");
   element.append(make("span", "glyph"), make("span", "program"), make("span", "word"), make("span", "sub"));

@@ -18,7 +18,7 @@ export function drawStatus() {
   const old = stale();
   document.body.dataset.stale = old && store.totals ? "yes" : "no";
   const [glyph, word, tone] = store.totals || store.layout ? mode(old) : ["○", "Starting", "unknown"];
-  const live = find("#live");
+  const live = find("#live-or-not");
   live.dataset.tone = tone;
   text(find(".glyph", live), glyph);
   text(find("[data-live]", live), word);
@@ -27,12 +27,14 @@ export function drawStatus() {
     drawCounts();
     drawAlerts(old);
   }
-  const usable = document.body.dataset.role === "operate" && !old;
   for (const control of all(".operates")) {
-    if (control.dataset.why === undefined) attribute(control, "aria-disabled", usable ? null : "true");
-    if (control.tagName === "SELECT") control.disabled = !usable;
+    if (control.dataset.why === undefined) attribute(control, "aria-disabled", usable() ? null : "true");
+    if (control.matches("select, input, fieldset")) control.disabled = !usable();
   }
 }
+
+/** Whether this session may steer, and on numbers that are fresh enough. */
+export const usable = () => document.body.dataset.role === "operate" && !stale();
 
 function mode(old) {
   if (view.paused) return ["▪", "Paused", "maintenance"];
@@ -80,20 +82,32 @@ function drawAlerts(old) {
   for (const balancer of differ) {
     alerts.set(`differs ${balancer.name}`, ["note", `${balancer.name} still uses ${label(balancer.algorithm)}, not ${label(layout.algorithm)}.`]);
   }
+  const faulty = Object.entries(layout.lab?.faults ?? {});
+  if (faulty.length) alerts.set("faults", ["note", faultText(faulty), "#clear-template"]);
   const box = find("#alerts");
   for (const element of [...box.children]) if (!alerts.has(element.dataset.key)) element.remove();
-  for (const [key, [tone, sentence]] of alerts) {
+  for (const [key, [tone, sentence, more]] of alerts) {
     let element = [...box.children].find((child) => child.dataset.key === key);
     if (!element) {
       element = make("p", `alert ${tone}`);
       element.dataset.key = key;
       element.append(make("span", "glyph", tone === "bad" ? "▼" : "◐"), " ", make("span", "sentence"));
       element.firstChild.setAttribute("aria-hidden", "true");
+      if (more) element.append(find(more).content.cloneNode(true));
       box.append(element);
       if (tone === "bad") urgently(sentence);
     }
     text(find(".sentence", element), sentence);
   }
+}
+
+function faultText(faulty) {
+  const shown = faulty.slice(0, 4).map(([name, faults]) => {
+    const left = Math.max(...faults.map((fault) => fault.ends_at)) - now();
+    return `${name} ${faults.map((fault) => fault.text).join("; ")} (${span(left)} left)`;
+  });
+  const more = faulty.length > shown.length ? ` and ${faulty.length - shown.length} more nodes` : "";
+  return `Faults are on, by order: ${shown.join(" · ")}${more}`;
 }
 
 /** How an algorithm is called. */

@@ -9,6 +9,8 @@ export const store = {
   layout: null, // words: names, states, algorithms
   totals: null, // numbers of the whole, by field name; null before the first tick
   rows: [], // numbers of each node, in the order of layout.nodes
+  balancers: [], // numbers of each balancer, in the order of layout.balancers; empty when there is only one
+  strips: new Map(), // node name -> {results: [bool, oldest first], last_ms}
   tick: 0,
   tickedAt: 0, // performance.now() of the newest tick
   skew: 0, // the server's clock minus ours, in seconds
@@ -17,9 +19,9 @@ export const store = {
 };
 
 const listeners = new Map();
-let fields = { totals: [], node: [] };
+let fields = { totals: [], node: [], balancer: [] };
 
-/** Be told of "layout", "tick", "history" or "events" (with the new ones). */
+/** Be told of "layout", "tick", "probes", "history" or "events" (with the new ones). */
 export function on(what, listener) {
   if (!listeners.has(what)) listeners.set(what, []);
   listeners.get(what).push(listener);
@@ -42,6 +44,7 @@ export function hello(state) {
   fields = state.fields;
   store.layout = state.layout;
   if (state.history) splice(state.history);
+  probes(state.probes);
   tell("layout");
   const reachable = state.layout.balancers.some((balancer) => balancer.reachable);
   if (state.tick && (reachable || !store.totals)) numbers(state.tick, reachable);
@@ -51,6 +54,17 @@ export function hello(state) {
 /** New numbers. */
 export function tick(message) {
   numbers(message, true);
+}
+
+/** Strips of probe results, in the order of the nodes: `[length, bits as hexadecimal digits, last_ms]`. */
+export function probes(message) {
+  store.layout.nodes.forEach((node, i) => {
+    if (!message[i]) return store.strips.delete(node.name);
+    const [length, bits, last_ms] = message[i];
+    const digits = BigInt(`0x${bits}`).toString(2).padStart(length, "0");
+    store.strips.set(node.name, { results: [...digits.slice(0, length)].map((bit) => bit === "1"), last_ms });
+  });
+  tell("probes");
 }
 
 /** Words that changed; `nodes` by index. */
@@ -65,22 +79,25 @@ export function change(message) {
 
 /** Lines of the log: `past` replaces what we have. */
 export function events(entries, past = false) {
-  const fresh = entries.map(([id, at, kind, node, who, text, source]) => ({ id, at, kind, node, who, text, source }));
+  let fresh = entries.map(([id, at, kind, node, who, text, source]) => ({ id, at, kind, node, who, text, source }));
   if (past) {
     fresh.sort((a, b) => a.at - b.at || a.id - b.id);
     store.events = fresh;
   } else {
+    const known = Math.max(0, ...store.events.map((event) => event.id));
+    fresh = fresh.filter((event) => event.id > known); // what `past` brought is not new
     store.events = [...store.events, ...fresh].slice(-EVENTS);
   }
   tell("events", past ? null : fresh);
 }
 
-function numbers([number, totals, rows], fresh) {
+function numbers([number, totals, rows, balancers = []], fresh) {
   const named = (names, row) => Object.fromEntries(names.map((name, i) => [name, row[i]]));
   if (fresh && (number !== store.tick || !store.tickedAt)) store.tickedAt = performance.now();
   store.tick = number;
   store.totals = named(fields.totals, totals);
   store.rows = rows.map((row) => named(fields.node, row));
+  store.balancers = balancers.map((row) => named(fields.balancer, row));
   if (fresh) point();
   tell("tick");
 }

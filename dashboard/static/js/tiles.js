@@ -1,31 +1,21 @@
-// The figures of the whole, each with its last minute; and the empty state before the first request.
+// The figures of the whole, each with its last minute and a line where something changed.
 
 import { all, find, text } from "./dom.js";
 import { number, percent } from "./format.js";
+import { marked } from "./marks.js";
 import { now, store } from "./store.js";
 
 const SPARK_S = 60;
 
 /** New numbers. */
 export function drawTiles() {
-  const { totals, layout } = store;
+  const { totals } = store;
   for (const element of all("[data-total]")) {
     const key = element.dataset.total;
     text(element, key === "errors" ? percent(totals.errors_per_s, totals.rps) : number(totals[key]));
   }
   const failing = totals.errors_per_s > 0;
   find('[data-tile="errors"]').dataset.tone = failing ? "bad" : "";
-  const nothing = !totals.requests && !totals.rps;
-  find("#empty").hidden = !nothing;
-  if (nothing && layout.balancers.length) text(find("#curl"), `curl -i ${address(layout.balancers[0].url)}`);
-}
-
-/** The balancer as the person who reads this page reaches it. */
-function address(url) {
-  const there = new URL(url);
-  const loopback = ["127.0.0.1", "localhost", "[::1]"];
-  if (loopback.includes(there.hostname) && !loopback.includes(location.hostname)) there.hostname = location.hostname;
-  return there.href;
 }
 
 /** One more point: lines of the last minute, each on its own scale from zero. */
@@ -53,21 +43,9 @@ export function drawSparks() {
       area += step;
     });
     if (began !== null) area += `L${x} 24L${began} 24Z`;
+    const marks = marked(start, now()).map((event) => `M${(((event.at - start) / SPARK_S) * 100).toFixed(1)} 0V24`);
+    find(".mark", svg).setAttribute("d", marks.join(""));
     find(".line", svg).setAttribute("d", line);
     find(".area", svg).setAttribute("d", area);
   }
-}
-
-/** The button beside the curl line. */
-export function wireEmpty() {
-  const button = find("#copy");
-  button.addEventListener("click", async () => {
-    const line = find("#curl");
-    try {
-      await navigator.clipboard.writeText(line.textContent);
-      text(button, "Copied");
-    } catch {
-      getSelection().selectAllChildren(line); // no clipboard on plain HTTP: select it, to be copied by hand
-    }
-  });
 }

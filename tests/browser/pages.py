@@ -1,0 +1,26 @@
+"""Where things stand on the page: what several browser tests look for and press."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+
+def live(page: Page) -> None:
+    """Numbers have arrived."""
+    expect(page.locator("#live-or-not")).to_contain_text("Live")
+    expect(page.locator('[data-total="rps"]')).to_have_text(re.compile(r"\d"))
+
+
+def cell(page: Page, node: str, field: str) -> str:
+    """A figure or word of a node, from its row in the table."""
+    return page.locator(f'tr[data-node="{node}"] [data-f="{field}"]').inner_text()
+
+
+def act(page: Page, node: str, what: str) -> None:
+    """Press one of a node's orders, on its card."""
+    page.locator(f'.node-card[data-node="{node}"] [data-act="{what}"]').click()
+
+
+def card(label: str) -> str:
+    """The card of an algorithm."""
+    return f'.card:has-text("{label}")'
