@@ -367,9 +367,9 @@ class Dashboard(Model):
     port: Port = 8090
     """Where browsers connect."""
     lab: bool = False
-    """The page may put faults on simulated nodes, send traffic and start comparisons. For demonstrations and classes."""
+    """The page may put faults on simulated nodes, send traffic and start comparisons. For shows and classes."""
     anonymous_view: bool = False
-    """Whoever reaches the page may look without a token (a wall screen); to steer still needs the operator's."""
+    """Whoever reaches the page may look without a token (a wall screen); steering still needs the operator's."""
 
 
 class Fleet(Model):
