@@ -74,8 +74,8 @@ class SortedFields:
     """
 
     __slots__ = (
-        "chunked", "expects_continue", "for_node", "forwarded", "has_body", "hosts", "id", "kept", "last_hop", "length",
-        "method", "raw", "upgrade", "version_1_1",
+        "chunked", "closes", "expects_continue", "for_node", "forwarded", "has_body", "hosts", "id", "kept", "last_hop",
+        "length", "method", "raw", "upgrade", "version_1_1",
     )  # fmt: skip
 
     def __init__(self, method: bytes, raw: Fields, version_1_1: bool) -> None:
@@ -89,6 +89,7 @@ class SortedFields:
         self.length: int | None = None
         self.chunked = False
         self.has_body = False
+        self.closes = False  # Connection: close, whatever else it says (RFC 9112 section 9.3)
         self.expects_continue = False
         self.last_hop = False  # Max-Forwards: 0, so it is for us to answer
         self.upgrade = b""
@@ -136,6 +137,7 @@ def sort_fields(method: bytes, raw: Fields, version_1_1: bool, limits: Limits, t
         elif action in _JOINED:  # ours to extend or replace
             before = found.forwarded.get(action)
             found.forwarded[action] = value if before is None else before + b", " + value
+    found.closes = b"close" in named
     if drop := named - NEVER_NAMED:
         found.kept = [field for field in found.kept if field[0].lower() not in drop]
         for name in drop & FORWARDED_NAMES:

@@ -215,7 +215,7 @@ class RequestParser:
             fields = self._sorted = sort_fields(method, self._fields, version == "1.1", self._limits, self._trusting)
         request = Request(fields, *target_and_host(method, self._url, fields.hosts, fields.version_1_1))
         request.kind = _KINDS.get(request.target[1:].partition(b"?")[0].partition(b"/")[0], "general")
-        request.keep_alive = parser.should_keep_alive() if not request.upgrade else True
+        request.keep_alive = bool(request.upgrade) or (not fields.closes and parser.should_keep_alive())
         self._current = request
         self.requests.append(request)
 

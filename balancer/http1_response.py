@@ -148,7 +148,7 @@ class ResponseParser:
                 raise NodeFailed("coding", "the node's Transfer-Encoding is not exactly chunked", sent=True)
             self.chunked = True
         elif lower == b"connection":
-            if value.lower() in (b"keep-alive", b"close"):  # llhttp knows what these mean
+            if value == b"keep-alive":  # llhttp knows what that means
                 return
             named = {token.strip().lower() for token in value.split(b",")}
             self.named = named if self.named is None else self.named | named
@@ -180,13 +180,16 @@ class ResponseParser:
             if drop:
                 self.lines = [line for line in self.lines if line.partition(b":")[0].lower() not in drop]
         if 100 <= status < 200 and status != 101:
+            if self.length or self.chunked:
+                text = "the node's informational answer has a length or a coding (RFC 9110 section 8.6)"
+                raise NodeFailed("informational_with_content", text, sent=True)
             self.continued = self.continued or status == 100
             if status != 100:  # 100 is between neighbours; 103 and the like are the client's
                 self.informational.append(b"HTTP/1.1 %d %s\r\n" % (status, self.reason) + _block(self.lines))
             self._forget_informational()
             return
         self.status = status
-        self.keep_alive = self._parser.should_keep_alive()
+        self.keep_alive = self._parser.should_keep_alive() and not (self.named and b"close" in self.named)
         self.head_complete = True
 
     def on_body(self, data: bytes) -> None:

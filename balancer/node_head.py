@@ -48,7 +48,7 @@ def new_trace() -> bytes:
 
 
 def _lines(request: Request, origin: Origin, authority: bytes) -> bytes:
-    came, via = request.sorted.forwarded, b"1.1 fairlead"
+    came, via = request.sorted.forwarded, b"1.1 fairlead" if request.version_1_1 else b"1.0 fairlead"
     address, host, proto = origin.address, request.host, origin.scheme
     hop = b'for="%s";host="%s";proto=%s' % (origin.identifier, request.host, origin.scheme)
     if VIA in came:

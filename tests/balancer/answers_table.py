@@ -94,6 +94,8 @@ BAD: dict[str, bytes] = {
     "an empty line behind a 103": b"HTTP/1.1 103 E\r\n\r\n\r\n" + OK + b"Content-Length: 0\r\n\r\n",
     "a bare LF behind a 103": b"HTTP/1.1 103 E\r\n\r\n\n" + OK + b"Content-Length: 0\r\n\r\n",
     "RTSP behind a 103": b"HTTP/1.1 103 E\r\n\r\nRTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "a 100 with a length": b"HTTP/1.1 100 C\r\nContent-Length: 3\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nok",
+    "a 103 with a coding": b"HTTP/1.1 103 E\r\nTransfer-Encoding: chunked\r\n\r\n" + OK + b"\r\n",
     "100s without end": b"HTTP/1.1 100 C\r\n\r\n" * 3000,
     "a body with a 100": b"HTTP/1.1 100 C\r\nContent-Length: 5\r\n\r\nabcde" + OK + b"\r\n",
     "chunked in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -154,6 +154,8 @@ def test_the_kind_is_the_first_path_segment(target: bytes, kind: str) -> None:
         (get(b"Connection: close"), False),
         (get(b"Connection: Close"), False),
         (get(b"Connection: keep-alive, close"), False),
+        (get(b"Connection: keep-alive", b"Connection: close", line=b"GET / HTTP/1.0"), False),
+        (get(b"Connection: close", b"Connection: keep-alive"), False),
         (get(line=b"GET / HTTP/1.0"), False),
         (get(b"Connection: keep-alive", line=b"GET / HTTP/1.0"), True),
         (post(b"Upgrade: h2c", b"Connection: Upgrade", b"Content-Length: 5", body=b"abcde"), True),

@@ -98,6 +98,7 @@ def test_a_kept_parser_reads_answer_after_answer() -> None:
         (OK + b"Content-Length: 0\r\n\r\n", True),
         (OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n", False),
         (OK + b"Content-Length: 0\r\nConnection: X, Close\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n", False),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", False),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", True),
         (OK + b"\r\n", False),

@@ -93,6 +93,13 @@ def test_options_about_the_server_and_about_a_path(stub_fleet: Stubs, target: by
     assert stub_fleet.seen[0].line == b"OPTIONS " + arrives + b" HTTP/1.1"
 
 
+def test_via_names_the_version_that_was_received(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 7.6.3."""
+    with stub_fleet.client() as client:
+        client.ask(b"GET / HTTP/1.0\r\nVia: 1.1 old\r\n\r\n")
+    assert stub_fleet.seen[0].field(b"via") == b"1.1 old, 1.0 fairlead"
+
+
 def test_connect_is_refused(stub_fleet: Stubs) -> None:
     """RFC 9110 section 9.3.6: for a gateway there is nothing to connect to."""
     with stub_fleet.client() as client:

@@ -15,12 +15,14 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 with atheris.instrument_imports(include=["balancer", "tests.fuzz"]):
-    from balancer.http1_request import Request, RequestParser, request_head
+    from balancer.http1_request import Request, RequestParser
     from balancer.http1_response import ResponseParser
+    from balancer.node_head import Origin, request_head
     from cluster.config import Limits
     from cluster.errors import NodeFailed
     from tests.fuzz.strict_reader import Incomplete, Malformed, read_answer, read_request, read_requests
 
+STRANGER = Origin(b"192.0.2.1", b"192.0.2.1", b"http", False)
 LIMITS = Limits(body_bytes=100_000)
 SECONDS = 600
 
@@ -50,7 +52,7 @@ def check_request(raw: bytes, pieces: list[bytes]) -> None:
             request.chunks.clear()
     expected = read_requests(raw)
     for n, (request, body) in enumerate(bodies):
-        head = request_head(request, b"node:1", b"Via: x\r\n\r\n")
+        head = request_head(request, STRANGER, b"node:1")
         framed = (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n" if request.chunked else body
         if request.complete:
             assert n < len(expected), f"passed what is no request: {raw!r}"

@@ -150,8 +150,8 @@ def read_answer(data: bytes, method: bytes, at: int = 0) -> tuple[Answer, int]:
         chunked, length = _framing(fields, version)
         if status >= 200 or status == 101:
             break
-        if length:
-            raise Malformed("an informational answer with a length")
+        if length or chunked:
+            raise Malformed("an informational answer with content")
         informational.append(status)
     if method == b"HEAD" or status in (204, 304) or status == 101:
         return Answer(status, fields, b"", informational, False, False), at
