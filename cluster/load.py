@@ -4,9 +4,9 @@ import difflib
 import json
 import types
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,11 +14,30 @@ from cluster.config import PATTERNS, Fleet
 from cluster.errors import ConfigError, Problem
 
 
+M = TypeVar("M", bound=BaseModel)
+Between = Callable[[dict[str, Any]], list[Problem]]
+"""Finds problems that lie between parts of a raw JSON object."""
+
+
 def load(path: Path | str) -> Fleet:
     """Read and check a configuration file. ConfigError names every problem in it."""
     path = Path(path)
+    return parse(_text_of(path), source=path.name)
+
+
+def parse(text: str, source: str = "config.json") -> Fleet:
+    """Check a configuration's text. ConfigError names every problem in it."""
+    return _checked(Fleet, text, source, _between_parts)
+
+
+def read_model(model: type[M], path: Path) -> M:
+    """Read and check any other JSON file of ours that has a model. ConfigError names every problem in it."""
+    return _checked(model, _text_of(path), str(path), lambda raw: [])
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a byte order mark before it
+        return path.read_text(encoding="utf-8-sig")  # editors of Windows put a byte order mark before it
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("", "no such file; give another with --config FILE")]) from None
     except UnicodeDecodeError as error:
@@ -27,11 +46,9 @@ def load(path: Path | str) -> Fleet:
         ) from None
     except OSError as error:
         raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
-    return parse(text, source=path.name)
 
 
-def parse(text: str, source: str = "config.json") -> Fleet:
-    """Check a configuration's text. ConfigError names every problem in it."""
+def _checked(model: type[M], text: str, source: str, between: Between) -> M:
     duplicates: list[Problem] = []
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -54,19 +71,19 @@ def parse(text: str, source: str = "config.json") -> Fleet:
         raise ConfigError(source, [Problem("", "nested too deeply")]) from None
 
     problems = duplicates
-    fleet: Fleet | None = None
+    checked: M | None = None
     try:
         # As JSON and strictly: "5001" and true are no numbers, here as little as for an editor with the JSON Schema.
-        fleet = Fleet.model_validate_json(json.dumps(raw), strict=True)
+        checked = model.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
         # A list whose items all failed is also reported as too short: the items' own problems say it better.
         found = [e for e in error.errors(include_url=False) if not (e["type"] == "too_short" and e["input"])]
-        problems += [_problem(dict(e)) for e in found]
+        problems += [_problem(model, dict(e)) for e in found]
     if isinstance(raw, dict):
-        problems += _between_parts(raw)
-    if problems or fleet is None:
+        problems += between(raw)
+    if problems or checked is None:
         raise ConfigError(source, problems)
-    return fleet
+    return checked
 
 
 _OBJECT = "must be an object, { ... }"
@@ -79,12 +96,12 @@ _SHAPES = {
 _MOST_SHOWN = 60  # characters of a value
 
 
-def _problem(error: dict[str, Any]) -> Problem:
+def _problem(model: type[BaseModel], error: dict[str, Any]) -> Problem:
     """One of pydantic's errors in our words: the value, the rule, the way out."""
     loc = error["loc"]
     path = _dotted(loc)
     if error["type"] == "extra_forbidden":
-        known = _keys_at(loc[:-1])
+        known = _keys_at(model, loc[:-1])
         near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
         hint = f'did you mean "{near[0]}"?' if near else "known here: " + ", ".join(sorted(known))
         return Problem(path, f"unknown key; {hint}")
@@ -109,9 +126,9 @@ def _dotted(loc: tuple[Any, ...]) -> str:
     return out
 
 
-def _keys_at(loc: tuple[Any, ...]) -> list[str]:
+def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """The keys that the model at `loc` knows; none where the place is not an object of ours."""
-    here: Any = Fleet
+    here: Any = model
     for part in loc:
         if isinstance(here, type) and issubclass(here, BaseModel):
             field = here.model_fields.get(str(part))
