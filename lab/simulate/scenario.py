@@ -42,6 +42,15 @@ class Work(Model):
     """Variance / mean^2, of `lognormal` only."""
 
 
+MIXED = {
+    Kind.GENERAL: Work(share=0.40, mean_ms=50, scv=0.5),
+    Kind.API: Work(share=0.40, mean_ms=20, scv=0.5),
+    Kind.VIDEO: Work(share=0.05, mean_ms=800, scv=0.5),
+    Kind.IMAGE: Work(share=0.15, mean_ms=200, scv=0.5),
+}
+"""The four kinds of our simulated nodes (node/kinds.py), in the sizes of the study that they were taken from."""
+
+
 class Bursts(Model):
     """Two rates that take turns, each for an exponential time; the mean rate stays what the load says."""
 
