@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from cluster.config import PATTERNS, Fleet
 from cluster.errors import ConfigError, Problem
 
-
 M = TypeVar("M", bound=BaseModel)
 Between = Callable[[dict[str, Any]], list[Problem]]
 """Finds problems that lie between parts of a raw JSON object."""

@@ -17,9 +17,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from balancer.algorithms import ALGORITHMS
 from cluster.errors import ConfigError, Problem
-from lab.simulate.bounds import BOUNDS
+from lab.simulate.bounds import ORACLES
 from lab.simulate.experiments import EXPERIMENTS
 from lab.simulate.report import as_json, compare, table
 from lab.simulate.result import KNOWN
@@ -71,19 +70,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lab.simulate",
-        description="Simulate a fleet with the algorithms of the balancer. Flags change the scenario of the file, or the "
-        "usual one: 4 nodes of speed 1, 3 of 2, 3 of 4, each with 4 slots, load 0.75.",
+        description="Simulate a fleet with the algorithms of the balancer. Flags change the scenario of the file, or "
+        "the usual one: 4 nodes of speed 1, 3 of 2, 3 of 4, each with 4 slots, load 0.75.",
     )
     add = parser.add_argument
     add("scenario", nargs="?", type=Path, help="JSON file (--print-scenario writes one to begin with)")
-    add("--algorithm", nargs="+", metavar="KEY", choices=[*KNOWN, *BOUNDS], default=[k for k in USUAL if k in ALGORITHMS],
-        help=f"of: {', '.join(KNOWN)} (default {' '.join(k for k in USUAL if k in ALGORITHMS)})")  # fmt: skip
+    add("--algorithm", nargs="+", metavar="KEY", choices=[*KNOWN, *ORACLES], default=USUAL,
+        help=f"of: {', '.join([*KNOWN, *ORACLES])} (default {' '.join(USUAL)})")  # fmt: skip
     add("--experiment", choices=list(EXPERIMENTS), help="a published table, set up anew and printed beside its figures")
     add("--seeds", type=_whole(1, 1000), help="runs of each algorithm, each with other requests (default 4; 8)")
     add("--seed", type=_whole(0, 2**31), default=1, help="the first of them (default 1)")
     add("--processes", type=_whole(1, 256), default=processors(), help="at once (default: one a processor)")
     add("--json", action="store_true", help="print all figures as JSON; the same bytes for the same run")
-    add("--plot", type=Path, metavar="FILE", help="draw percentiles, distance to the bound and shares (png, svg or pdf)")
+    add("--plot", type=Path, metavar="FILE", help="draw percentiles, distance to the bound, shares (png, svg, pdf)")
     add("--print-scenario", action="store_true", help="print the scenario as JSON and stop")
     changes = parser.add_argument_group("the scenario")
     add = changes.add_argument

@@ -5,7 +5,6 @@ The order of the calls is the contract of `balancer/algorithms/base.py`.
 
 from collections import deque
 from collections.abc import Sequence
-from random import Random
 
 from balancer.algorithms import Algorithm, Need
 from cluster.wire import NodeReport
@@ -18,7 +17,7 @@ class Flight:
 
     __slots__ = (
         "at", "balancer", "client_key", "free_slot", "kind", "known", "node", "number", "report", "sent_at", "sequence",
-        "service_s", "work_s",
+        "service_s", "waits", "work_s",
     )  # fmt: skip
 
     def __init__(
@@ -27,16 +26,19 @@ class Flight:
         self.number = number
         self.kind = kind
         self.client_key = client_key
-        self.sequence = 0
         self.at = at  # when it came
         self.work_s = work_s
         self.balancer = balancer
-        self.known: KnownNode | None = None  # the node, as the balancer knows it
-        self.node: FifoNode | SharingNode | None = None  # and as it is
-        self.sent_at = 0.0
-        self.free_slot = False  # when it was sent, a slot was free as far as the balancer knew
         self.service_s = -1.0  # -1: not served (yet)
+        self.waits = False  # in the balancer, for a node below its cap
         self.report: NodeReport | None = None  # comes with the answer
+
+    # Set when it is sent
+    sequence: int
+    known: KnownNode  # the node, as the balancer knows it
+    node: FifoNode | SharingNode  # and as it is
+    sent_at: float
+    free_slot: bool  # a slot was free as far as the balancer knew
 
 
 class Probe:
@@ -69,7 +71,7 @@ class SimulatedBalancer:
         self.on_start = algorithm.on_start if kind.overrides("on_start") else None
         self.on_end = algorithm.on_end if kind.overrides("on_end") else None
         self.on_report = algorithm.on_report if kind.overrides("on_report") else None
-        self.probe = algorithm.probe if kind.overrides("probe") else None
+        self.probes = kind.overrides("probe")
         if kind.overrides("on_membership"):
             algorithm.on_membership(self.nodes, now)
 
@@ -92,7 +94,6 @@ class SimulatedBalancer:
     def answered(self, flight: Flight, now: float) -> None:
         """An answer came, or the node dropped the request: learn from it. In flight is down already."""
         known, report = flight.known, flight.report
-        assert known is not None
         latency_ms = (now - flight.sent_at) * 1000
         ok = flight.service_s >= 0
         if ok:
@@ -107,8 +108,7 @@ class SimulatedBalancer:
 
     def to_probe(self, now: float) -> list[KnownNode]:
         """Whom to ask for a report now; `probed` must follow for each."""
-        assert self.probe is not None
-        nodes = [node for node in self.probe(self.nodes, now) if node.index not in self._asked]
+        nodes = [node for node in self.algorithm.probe(self.nodes, now) if node.index not in self._asked]
         self._asked.update(node.index for node in nodes)
         return nodes
 

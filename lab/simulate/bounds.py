@@ -1,6 +1,6 @@
 """What no balancer can beat, or hardly: the same requests through systems that no balancer has.
 
-central queue   one queue for all slots, first come first served, the fastest free slot first: nobody has picked too early
+central queue   one queue for all slots, first come first served, the fastest free slot first: nobody picks too early
 ideal pool      the same work capacity in slots that all have the speed of the fastest: no rule that does not know how
                 much work a request is can end more work at any time
 oracle          each request goes at once to the node that will end it first, knowing all work: what size would be worth
@@ -33,8 +33,7 @@ def central_queue(scenario: Scenario, workload: Workload) -> Latencies:
     free = [(-group.speed, index) for index, group in enumerate(scenario.each) for _ in range(group.slots)]
     heapify(free)
     busy: list[tuple[float, int]] = []  # (free from, node)
-    changes = sorted((c.at_s, node, c.speed) for node, of_node in speed_changes(scenario, workload).items() for c in of_node)
-    changes.reverse()
+    changes = _changes(scenario, workload)
     deadline_s = _deadline_s(scenario)
     latencies = []
     for now, work_s in zip((workload.at_s + START_S).tolist(), workload.work_s.tolist(), strict=True):
@@ -60,8 +59,7 @@ def ideal_pool(scenario: Scenario, workload: Workload) -> Latencies:
     each = scenario.each
     fastest = max(group.speed for group in each)
     capacity = scenario.capacity
-    changes = sorted((c.at_s, node, c.speed) for node, of_node in speed_changes(scenario, workload).items() for c in of_node)
-    changes.reverse()
+    changes = _changes(scenario, workload)
     speeds = [group.speed for group in each]
     slots = ceil(capacity / fastest - 1e-9)
     busy: list[float] = []
@@ -99,8 +97,17 @@ def oracle(scenario: Scenario, workload: Workload) -> Latencies:
     return np.array(latencies)
 
 
+def _changes(scenario: Scenario, workload: Workload) -> list[tuple[float, int, float]]:
+    """(from when, node, speed) of all nodes, the last first."""
+    all_of = speed_changes(scenario, workload)
+    return sorted(((change.at_s, node, change.speed) for node in all_of for change in all_of[node]), reverse=True)
+
+
 def _deadline_s(scenario: Scenario) -> float:
     return inf if scenario.deadline_ms is None else scenario.deadline_ms / 1000
 
 
-BOUNDS: dict[str, Bound] = {"central queue": central_queue, "ideal pool": ideal_pool, "oracle": oracle}
+BOUNDS: dict[str, Bound] = {"central queue": central_queue, "ideal pool": ideal_pool}
+"""In every report."""
+ORACLES: dict[str, Bound] = {"oracle": oracle}
+"""When asked for: it takes a look at every node for every request."""

@@ -1,7 +1,7 @@
 """From runs to figures: percentiles of each seed, ratios to the central queue, intervals over the seeds.
 
-Ratios are paired: within a seed all rules were given the same requests, so what the seeds differ by cancels. Percentiles
-of different seeds are never mixed; an interval is Student's t over the seeds' own figures.
+Ratios are paired: within a seed all rules were given the same requests, so what the seeds differ by cancels.
+Percentiles of different seeds are never mixed; an interval is Student's t over the seeds' own figures.
 """
 
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def ratio(rows: Sequence[Figures], base: Sequence[Figures], metric: str, kind: str | None = None) -> Estimate | None:
-    """Mean over the seeds of a metric / the same of `base` (both in the same order of seeds); None: too few requests."""
+    """Mean over the seeds of a metric / the same of `base` (in the same order of seeds); None: too few requests."""
     assert [row["seed"] for row in rows] == [row["seed"] for row in base]
     pairs = [(_value(row, metric, kind), _value(under, metric, kind)) for row, under in zip(rows, base, strict=True)]
     ratios = [above / under for above, under in pairs if above is not None and under]

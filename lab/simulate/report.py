@@ -31,7 +31,7 @@ class Report:
     @property
     def algorithms(self) -> list[str]:
         """Without the bounds."""
-        return [rule for rule in self.rows if rule not in BOUNDS]
+        return [rule for rule, rows in self.rows.items() if rows[0]["utilization"]]
 
 
 def compare(
@@ -52,12 +52,11 @@ def compare_all(
         for seed in seeds
     ]
     figures = iter(play(jobs, processes, done))
-    return [
-        Report(
-            scenario, tuple(seeds), {rule: [next(figures) for _ in seeds] for rule in dict.fromkeys([*BOUNDS, *algorithms])}
-        )
-        for scenario, algorithms in cases
-    ]
+    reports = []
+    for scenario, algorithms in cases:
+        rules = dict.fromkeys([*BOUNDS, *algorithms])
+        reports.append(Report(scenario, tuple(seeds), {rule: [next(figures) for _ in seeds] for rule in rules}))
+    return reports
 
 
 def as_json(report: Report) -> str:

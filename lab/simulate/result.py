@@ -1,21 +1,21 @@
 """One run: `simulate(scenario, algorithm, seed)` and what it gives back."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 
 import numpy as np
 import numpy.typing as npt
 
 from balancer.algorithms import ALGORITHMS, Algorithm
 from lab.simulate.baselines import BASELINES
-from lab.simulate.bounds import BOUNDS
+from lab.simulate.bounds import BOUNDS, ORACLES
 from lab.simulate.engine import MakeAlgorithm, Progress, Run
 from lab.simulate.scenario import Scenario
 from lab.simulate.workload import Workload, make_workload
 
 KNOWN: dict[str, type[Algorithm]] = {**BASELINES, **ALGORITHMS}
 """Everything that can pick here: the balancer's algorithms, and rules that only serve to compare with."""
+WITHOUT_NODES = {**BOUNDS, **ORACLES}
+"""Systems that no balancer has."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ def simulate(
     *,
     progress: Progress | None = None,
 ) -> Result:
-    """Run `scenario` once. `algorithm`: a key of `KNOWN` or `BOUNDS`, an algorithm's class, or what makes its object.
+    """Run `scenario` once. `algorithm`: a key of `KNOWN` or `WITHOUT_NODES`, a class, or what makes an object.
 
     ValueError for a name that is neither; ConfigError when a trace file cannot be read.
     """
     workload = make_workload(scenario, seed)
     n = len(workload)
-    if isinstance(algorithm, str) and algorithm in BOUNDS:
-        latency_ms = BOUNDS[algorithm](scenario, workload)
+    if isinstance(algorithm, str) and algorithm in WITHOUT_NODES:
+        latency_ms = WITHOUT_NODES[algorithm](scenario, workload)
         deadline_ms = scenario.deadline_ms or np.inf
         return _result(scenario, algorithm, seed, workload, latency_ms, latency_ms < deadline_ms, np.full(n, -1), ())
     name, make = maker(algorithm)
@@ -65,11 +65,10 @@ def maker(algorithm: str | type[Algorithm] | MakeAlgorithm) -> tuple[str, MakeAl
     """An algorithm's name, and what makes its object for one balancer."""
     if isinstance(algorithm, str):
         if algorithm not in KNOWN:
-            known = ", ".join([*KNOWN, *BOUNDS])
+            known = ", ".join([*KNOWN, *WITHOUT_NODES])
             raise ValueError(f'"{algorithm}" is neither an algorithm nor a bound; known: {known}')
         algorithm = KNOWN[algorithm]
-    name = algorithm.key if isinstance(algorithm, type) else getattr(algorithm, "__name__", "custom")
-    return name, algorithm
+    return str(getattr(algorithm, "key", None) or getattr(algorithm, "__name__", "custom")), algorithm
 
 
 def _result(
@@ -82,7 +81,7 @@ def _result(
     node: npt.NDArray[np.int64],
     utilization: tuple[float, ...],
 ) -> Result:
-    share = workload.at_s / workload.at_s[-1]
+    share = workload.at_s / max(workload.at_s[-1], 1e-9)
     begin, end = scenario.measure
     return Result(
         scenario=scenario,

@@ -78,7 +78,7 @@ class Arrivals(Model):
     steps: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
     """The load is multiplied by these one after the other, each for an equal time (a ramp); not for a trace."""
     trace: str | None = None
-    """For process `trace`: a CSV file with a head line and the columns `at_s`, and if it has them `kind` and `work_ms`."""
+    """For process `trace`: a CSV file with a head line; columns `at_s`, and if it has them `kind` and `work_ms`."""
 
     @model_validator(mode="after")
     def _file(self) -> Self:
@@ -121,7 +121,7 @@ class Scenario(Model):
     """Groups of nodes that are alike."""
     queueing: Literal["fifo", "sharing"] = "fifo"
     """`fifo`: requests wait for a slot in order. `sharing`: all are worked on at once and share the processors."""
-    kinds: Annotated[dict[Kind, Work], Field(min_length=1)] = {Kind.GENERAL: Work()}
+    kinds: Annotated[dict[Kind, Work], Field(min_length=1)] = Field(default={Kind.GENERAL: Work()})
     """Work by kind of request."""
     load: Positive | None = 0.75
     """Offered work / what all slots can do; not for a trace."""

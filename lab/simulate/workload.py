@@ -21,6 +21,8 @@ from lab.simulate.scenario import Scenario, Work
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+BLOCK = 4096  # requests
+
 # Streams of one seed
 ARRIVALS, KINDS, WORK, BALANCERS, CLIENTS, BURSTS = range(6)
 
@@ -42,9 +44,10 @@ class Workload:
         return len(self.at_s)
 
     def rows(self) -> Iterator[tuple[float, float, int, int, int]]:
-        """at_s, work_s, kind, client, balancer of each request, as plain numbers."""
+        """at_s, work_s, kind, client, balancer of each request, as plain numbers; a block at a time stays in cache."""
         columns = (self.at_s, self.work_s, self.kind, self.client, self.balancer)
-        return zip(*(column.tolist() for column in columns), strict=True)
+        for begin in range(0, len(self), BLOCK):
+            yield from zip(*(column[begin : begin + BLOCK].tolist() for column in columns), strict=True)
 
 
 def stream(seed: int, name: int) -> np.random.Generator:
@@ -103,16 +106,16 @@ def arrival_times(scenario: Scenario, seed: int) -> Floats:
     """Times in seconds: a process of rate 1, its clock driven by the scenario's rate."""
     n, process = scenario.requests, scenario.arrivals.process
     rng = stream(seed, ARRIVALS)
-    unit = np.arange(1.0, n + 1) if process == "constant" else np.cumsum(rng.standard_exponential(n))
+    unit: Floats = np.arange(1.0, n + 1) if process == "constant" else np.cumsum(rng.standard_exponential(n))
     steps = scenario.arrivals.steps
     if process == "bursts":
         edges, rates = _bursts(scenario, stream(seed, BURSTS), float(unit[-1]))
     else:
         length_s = n / scenario.offered_rps / float(np.mean(steps)) / len(steps)
-        edges = np.arange(len(steps) + 1) * length_s
-        rates = np.array(steps) * scenario.offered_rps
+        edges = np.arange(len(steps) + 1, dtype=np.float64) * length_s
+        rates = np.array(steps, dtype=np.float64) * scenario.offered_rps
     passed = np.concatenate([[0.0], np.cumsum(np.diff(edges) * rates)])  # requests expected until each edge
-    times = np.interp(unit, passed, edges)
+    times: Floats = np.interp(unit, passed, edges)
     late = unit > passed[-1]
     times[late] = edges[-1] + (unit[late] - passed[-1]) / rates[-1]  # the last step lasts until all have come
     return times

@@ -1,4 +1,4 @@
-"""What queueing theory says, in units of the mean service time. Sources: Kleinrock, Queueing Systems I; Mitzenmacher."""
+"""What queueing theory says, in units of the mean service time (Kleinrock, Queueing Systems I; Mitzenmacher)."""
 
 from math import exp, log
 
