@@ -32,6 +32,8 @@ def test_one_connection_carries_request_after_request(stub_fleet: Stubs) -> None
 
 
 def test_pipelined_requests_are_answered_in_order(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 9.3.2."""
+
     def echo(connection: StubConnection) -> None:
         while request := connection.request():
             number = int(request.line.split()[1][1:])
@@ -63,6 +65,7 @@ def test_requests_cut_anywhere_are_put_together(stub_fleet: Stubs) -> None:
 
 
 def test_a_clients_close_is_obeyed(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 9.6."""
     with stub_fleet.client() as client:
         reply = client.ask(get(b"Connection: close"))
         assert reply.field("connection") == "close"
@@ -70,6 +73,8 @@ def test_a_clients_close_is_obeyed(stub_fleet: Stubs) -> None:
 
 
 def test_a_nodes_close_is_not_passed_on(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 7.6.1."""
+
     def once(connection: StubConnection) -> None:
         connection.request()
         connection.send(answer(b"ok", b"200 OK", b"Connection: close"))
@@ -81,6 +86,7 @@ def test_a_nodes_close_is_not_passed_on(stub_fleet: Stubs) -> None:
 
 
 def test_http_1_0(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 9.3 and appendix C.2.2."""
     with stub_fleet.client() as client:
         reply = client.ask(b"GET / HTTP/1.0\r\n\r\n")
         assert (reply.status, reply.body) == (200, b"ok")
@@ -93,6 +99,7 @@ def test_http_1_0(stub_fleet: Stubs) -> None:
 
 
 def test_chunked_answers_reach_an_http_1_0_client_without_chunks(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 6.1."""
     stub_fleet.behave(answering(OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"))
     with stub_fleet.client() as client:
         reply = client.ask(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -112,6 +119,8 @@ def test_an_idle_connection_is_closed_without_a_word(stub_fleet: Stubs) -> None:
 
 
 def test_a_half_closed_client_is_answered(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 9.6."""
+
     def slow(connection: StubConnection) -> None:
         connection.request()
         time.sleep(0.3)
@@ -141,6 +150,7 @@ def test_a_half_closed_client_is_answered(stub_fleet: Stubs) -> None:
     ],
 )
 def test_answers_without_a_body(stub_fleet: Stubs, method: bytes, raw: bytes, length: str | None) -> None:
+    """RFC 9110 section 6.4.1, RFC 9112 section 6.3, rule 1."""
     stub_fleet.behave(answering(raw))
     with stub_fleet.client() as client:
         for _ in range(4):
@@ -158,6 +168,7 @@ def test_answers_without_a_body(stub_fleet: Stubs, method: bytes, raw: bytes, le
 
 
 def test_a_counted_upload(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 6.2."""
     body = bytes(range(256)) * 300
     with stub_fleet.client() as client:
         client.send(post(b"Content-Length: %d" % len(body)))
@@ -169,6 +180,7 @@ def test_a_counted_upload(stub_fleet: Stubs) -> None:
 
 
 def test_a_chunked_upload_with_extensions_and_trailers_which_stay_here(stub_fleet: Stubs) -> None:
+    """RFC 9112 sections 7.1.1 and 7.1.2, RFC 9110 section 6.5.1."""
     with stub_fleet.client() as client:
         client.send(post(b"Transfer-Encoding: chunked", b"Trailer: A"))
         client.slowly(b'3;a="b"\r\nabc\r\n0003\r\ndef\r\n0;x\r\nA: b\r\n\r\n', 8, 0.01)
@@ -182,6 +194,7 @@ def test_a_chunked_upload_with_extensions_and_trailers_which_stay_here(stub_flee
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 300_000])
 def test_counted_and_chunked_downloads_of_every_size(stub_fleet: Stubs, size: int) -> None:
+    """RFC 9112 sections 6.2 and 7.1."""
     body = bytes(i * 7 % 251 for i in range(size))
 
     def both(connection: StubConnection) -> None:
@@ -205,6 +218,8 @@ def test_counted_and_chunked_downloads_of_every_size(stub_fleet: Stubs, size: in
 
 
 def test_an_answer_that_ends_with_its_connection_reaches_the_client_whole_and_marked(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 6.3, rule 8."""
+
     def until_close(connection: StubConnection) -> None:
         connection.request()
         connection.send(b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 100_000)
@@ -217,6 +232,7 @@ def test_an_answer_that_ends_with_its_connection_reaches_the_client_whole_and_ma
 
 
 def test_events_are_passed_on_as_they_come(stub_fleet: Stubs) -> None:
+    """WHATWG HTML section 9.2: each event at once."""
     sent: list[float] = []
 
     def server_sent_events(connection: StubConnection) -> None:
@@ -242,6 +258,8 @@ def test_events_are_passed_on_as_they_come(stub_fleet: Stubs) -> None:
 
 
 def test_continue_comes_from_the_node_and_at_once(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 10.1.1."""
+
     def asks_for_it(connection: StubConnection) -> None:
         head = connection.head()
         assert head is not None
@@ -261,6 +279,7 @@ def test_continue_comes_from_the_node_and_at_once(stub_fleet: Stubs) -> None:
 
 
 def test_a_client_that_waits_for_continue_does_not_wait_for_ever(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 10.1.1."""
     with stub_fleet.client() as client:  # this node never says 100
         client.send(post(b"Expect: 100-continue", b"Content-Length: 5"))
         assert client.head()[1] == 100
@@ -270,6 +289,8 @@ def test_a_client_that_waits_for_continue_does_not_wait_for_ever(stub_fleet: Stu
 
 
 def test_a_refusal_instead_of_continue(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 10.1.1."""
+
     def refuses(connection: StubConnection) -> None:
         connection.head()
         connection.send(answer(b"too much", b"413 Content Too Large"))
@@ -282,6 +303,8 @@ def test_a_refusal_instead_of_continue(stub_fleet: Stubs) -> None:
 
 
 def test_an_expectation_does_not_hinder_a_body_that_is_already_here(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 10.1.1."""
+
     def asks_late(connection: StubConnection) -> None:
         head = connection.head()
         time.sleep(0.1)
@@ -299,6 +322,8 @@ def test_an_expectation_does_not_hinder_a_body_that_is_already_here(stub_fleet: 
 
 
 def test_hints_before_the_answer_reach_the_client_even_in_the_middle_of_an_upload(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 15.2, RFC 8297."""
+
     def hints(connection: StubConnection) -> None:
         connection.head()
         connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
@@ -315,6 +340,8 @@ def test_hints_before_the_answer_reach_the_client_even_in_the_middle_of_an_uploa
 
 
 def test_an_early_answer_ends_the_upload(stub_fleet: Stubs) -> None:
+    """RFC 9112 sections 9.3 and 9.6."""
+
     def early(connection: StubConnection) -> None:
         connection.head()
         connection.send(answer(b"enough", b"413 Content Too Large"))
@@ -331,6 +358,7 @@ def test_an_early_answer_ends_the_upload(stub_fleet: Stubs) -> None:
 
 
 def test_what_a_node_is_told_of_the_client(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 7.6.3, RFC 7239 section 4."""
     with stub_fleet.client() as client:
         client.ask(
             get(b"X-Forwarded-For: 6.6.6.6", b"X-Forwarded-Proto: https", b"X-Forwarded-Host: evil", b"Via: 1.0 old")
@@ -345,6 +373,7 @@ def test_what_a_node_is_told_of_the_client(stub_fleet: Stubs) -> None:
 
 
 def test_what_ends_with_the_connection_is_not_passed_on_in_either_direction(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 7.6.1."""
     stub_fleet.behave(
         answering(
             answer(
@@ -392,6 +421,7 @@ def test_a_request_id_is_made_when_there_is_none_or_it_is_unfit(stub_fleet: Stub
 
 
 def test_absolute_form_is_forwarded_in_origin_form(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 3.2.2."""
     with stub_fleet.client() as client:
         client.ask(get(line=b"GET http://A.Example/x?y=1 HTTP/1.1"))
     assert stub_fleet.seen[0].line == b"GET /x?y=1 HTTP/1.1"
@@ -410,6 +440,7 @@ def behind_a_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[R
 
 @pytest.mark.e2e
 def test_a_trusted_proxy_is_believed_and_extended(behind_a_proxy: tuple[RunningFleet, StubNode]) -> None:
+    """RFC 7239 section 8.1."""
     fleet, stub = behind_a_proxy
     with RawClient(fleet.port) as client:
         client.ask(
@@ -430,6 +461,7 @@ UNSENDABLE = {"a method of 70000 bytes"}  # refused at its first bytes; the rest
 
 @pytest.mark.parametrize("raw", [REFUSED[name] for name in REFUSED], ids=list(REFUSED))
 def test_malformed_requests_never_reach_a_node(stub_fleet: Stubs, raw: bytes) -> None:
+    """RFC 9112 sections 2.2, 3, 5, 6, 7.1 and 11.2."""
     with stub_fleet.client() as client:
         client.send(raw + GET)
         reply = client.answer("GET")
@@ -445,6 +477,7 @@ def test_malformed_requests_never_reach_a_node(stub_fleet: Stubs, raw: bytes) ->
 
 @pytest.mark.parametrize("raw", ACCEPTED.values(), ids=list(ACCEPTED))
 def test_legal_requests_do(stub_fleet: Stubs, raw: bytes) -> None:
+    """RFC 9112 sections 3, 5, 6 and 7.1."""
     with stub_fleet.client() as client:
         client.send(raw)
         assert client.answer(raw.strip().split(b" ")[0].decode()).status == 200
@@ -472,6 +505,7 @@ def test_a_body_for_our_own_paths_is_not_taken_for_a_request(stub_fleet: Stubs) 
 
 
 def test_a_head_that_does_not_end_gets_408(stub_fleet: Stubs) -> None:
+    """RFC 9110 section 15.5.9."""
     with stub_fleet.client() as client:
         begun = time.monotonic()
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n")

@@ -65,6 +65,7 @@ def test_accepted(raw: bytes) -> None:
 
 @pytest.mark.parametrize("raw", [raw for raw in ACCEPTED.values() if len(raw) < 2000])
 def test_split_at_every_byte_gives_the_same_request(raw: bytes) -> None:
+    """RFC 9112 section 2: a message is a sequence of octets."""
     whole = parsed(raw)
     for cut in range(1, len(raw)):
         assert parsed(raw, cut) == whole, raw[:cut]
@@ -187,6 +188,7 @@ def test_fields_that_end_with_this_connection_are_not_forwarded() -> None:
 
 
 def test_connection_never_removes_framing_or_host() -> None:
+    """RFC 9110 section 7.6.1."""
     request = one(post(b"Connection: content-length, host", b"Content-Length: 5", body=b"abcde"))
     assert b"Content-Length: 5\r\n" in request["head"]
     assert b"Host: a.example\r\n" in request["head"]
@@ -239,6 +241,7 @@ def test_a_websocket_upgrade_is_recognised_and_what_follows_is_not_parsed() -> N
     ],
 )
 def test_no_other_upgrade_is_passed_on_and_the_next_request_is_read(raw: bytes) -> None:
+    """RFC 9110 section 7.8, RFC 9113 appendix B."""
     requests, reason, _ = parsed(raw + get(line=b"GET /next HTTP/1.1"))
     assert not reason
     assert [request["target"] for request in requests] == [b"/", b"/next"]
@@ -262,6 +265,7 @@ def test_no_other_upgrade_is_passed_on_and_the_next_request_is_read(raw: bytes) 
     ],
 )
 def test_sizes_have_limits_with_an_answer_of_their_own(raw: bytes, reason: str, status: int, cut: int) -> None:
+    """RFC 9110 sections 15.5.14 and 15.5.15, RFC 6585 section 5."""
     small = Limits(line_bytes=256, head_bytes=2048, fields=16, body_bytes=100)
     assert parsed(raw, *range(cut, len(raw), cut), limits=small)[1:] == (reason, status)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.balancer.answers_table import BAD
+from tests.balancer.answers_table import BAD, GOOD
 from tests.balancer.conftest import SHORT, Stubs, external
 from tests.balancer.requests_table import get, post
 from tests.fleet import RunningFleet, fleet_config, running
@@ -59,6 +59,7 @@ FAULTS = {
 def test_when_every_node_fails(
     stub_fleet: Stubs, behaviour: Behaviour, status: int, reason: str, request_: bytes
 ) -> None:
+    """RFC 9110 section 9.2.2."""
     stub_fleet.behave(behaviour)
     with stub_fleet.client() as client:
         reply = client.ask(request_)
@@ -71,6 +72,8 @@ def test_when_every_node_fails(
 
 @pytest.mark.parametrize("raw", BAD.values(), ids=list(BAD))
 def test_what_is_not_http_is_never_passed_on(stub_fleet: Stubs, raw: bytes) -> None:
+    """RFC 9112 sections 4, 5 and 6; RFC 9110 section 15.6.3."""
+
     def lies(connection: StubConnection) -> None:
         connection.request()
         connection.send(raw)
@@ -86,6 +89,25 @@ def test_what_is_not_http_is_never_passed_on(stub_fleet: Stubs, raw: bytes) -> N
     stub_fleet.behave(answering(answer()))
     with stub_fleet.client() as client:
         assert client.ask(GET).body == b"ok"
+
+
+WHOLE = {name: good for name, good in GOOD.items() if good[2] or "until close" in name}
+
+
+@pytest.mark.parametrize(("raw", "body", "complete"), WHOLE.values(), ids=list(WHOLE))
+def test_legal_answers_are_passed_on(stub_fleet: Stubs, raw: bytes, body: bytes, complete: bool) -> None:
+    """RFC 9112 sections 4, 5 and 6."""
+
+    def says(connection: StubConnection) -> None:
+        connection.request()
+        connection.send(raw)
+
+    stub_fleet.behave(says)
+    with stub_fleet.client() as client:
+        reply = client.ask(GET)
+        assert reply.body == body
+        assert reply.field("x-fairlead-node") in ("s1", "s2")
+        assert reply.field("x-fairlead-reason") is None
 
 
 def cut(*raw: bytes, reset: bool = False) -> Behaviour:
@@ -117,6 +139,7 @@ def cut(*raw: bytes, reset: bool = False) -> Behaviour:
 def test_a_cut_off_answer_looks_cut_off(
     stub_fleet: Stubs, request_: bytes, raw: tuple[bytes, ...], reset: bool
 ) -> None:
+    """RFC 9112 section 8."""
     stub_fleet.behave(cut(*raw, reset=reset))
     with stub_fleet.client() as client, pytest.raises((CutOff, ConnectionResetError)):
         client.ask(request_)
@@ -173,6 +196,7 @@ def test_a_short_answer_whose_end_comes_late_is_not_held_up(stub_fleet: Stubs) -
 
 
 def test_a_cut_off_answer_looks_cut_off_to_an_old_client_too(stub_fleet: Stubs) -> None:
+    """RFC 9112 section 8."""
     stub_fleet.behave(cut(OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"))
     with stub_fleet.client() as client:
         client.send(b"GET / HTTP/1.0\r\n\r\n")
@@ -224,7 +248,7 @@ def test_a_body_too_large_to_be_kept_is_not_sent_again(stub_fleet: Stubs) -> Non
 
 
 def test_a_second_answer_that_nobody_asked_for_is_nobodys_answer(stub_fleet: Stubs) -> None:
-    """Whether it comes at once, later, or behind a long body: the next client gets its own."""
+    """Whether it comes at once, later, or behind a long body: the next client gets its own. RFC 9112 section 9.2."""
     big = 150_000
 
     def poisons(connection: StubConnection) -> None:
@@ -310,7 +334,10 @@ def test_a_client_that_goes_away_frees_the_slot_and_the_node(stub_fleet: Stubs, 
 
 
 def test_a_node_that_closes_right_after_answering_fails_nobody(stub_fleet: Stubs) -> None:
-    """0-4 ms after each answer: the kept connection dies before, while or after it is used again."""
+    """0-4 ms after each answer: the kept connection dies before, while or after it is used again.
+
+    RFC 9112 section 9.3.1.
+    """
 
     def stale(connection: StubConnection) -> None:
         if connection.request():
@@ -404,6 +431,7 @@ def test_a_node_that_refuses_is_ejected_and_comes_back_and_no_request_is_lost(
 def test_nobody_ready_is_503_with_a_time_to_come_back_and_a_reason(
     ejecting: tuple[RunningFleet, list[StubNode]],
 ) -> None:
+    """RFC 9110 sections 10.2.3 and 15.6.4."""
     fleet, _ = ejecting
     for name in ("s1", "s2", "s3"):
         fleet.order(name, admin="maintenance")

@@ -55,6 +55,7 @@ def client(fleet: RunningFleet, certificate: Path) -> Iterator[HTTPSConnection]:
 
 
 def test_requests_go_through_kept_alive_and_the_node_knows_it_was_https(client: HTTPSConnection) -> None:
+    """RFC 9110 section 4.2.2."""
     for _ in range(5):
         client.request("GET", "/api?service_ms=0")
         response = client.getresponse()

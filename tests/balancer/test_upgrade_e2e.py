@@ -78,6 +78,8 @@ def talk(fleet: RunningFleet, conversation: Any) -> Any:
 @pytest.mark.e2e
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 1_000_000, 8_000_000])
 def test_messages_of_every_size_come_back(echoing: tuple[RunningFleet, EchoServer], size: int) -> None:
+    """RFC 9110 section 7.8, RFC 6455 section 5."""
+
     async def conversation(socket: Any) -> None:
         data = bytes(i % 251 for i in range(min(size, 251))) * (size // 251 + 1)
         await socket.send(data[:size])
@@ -123,6 +125,7 @@ def test_silence_longer_than_any_other_time_limit_and_a_switch_do_not_end_it(
 
 @pytest.mark.e2e
 def test_each_sides_close_reaches_the_other(echoing: tuple[RunningFleet, EchoServer]) -> None:
+    """RFC 6455 section 7."""
     fleet, server = echoing
 
     async def server_closes(socket: Any) -> None:
