@@ -206,6 +206,8 @@ class RequestParser:
         parser = self._parser
         method, version = parser.get_method(), parser.get_http_version()
         if version != "1.1" and version != "1.0":
+            if version == "0.9":  # or none at all
+                raise BadRequest("request_line", "the request line does not end with HTTP/1.1")
             raise NotImplementedHere("version", f"HTTP/{version} is not spoken here; use HTTP/1.1", 505)
         if self._held or not self._data.startswith(self._url + b" HTTP/1.", len(method) + 1):
             self._check_line(method)

@@ -166,6 +166,19 @@ def test_keep_alive(raw: bytes, keep: bool) -> None:
     assert one(raw)["keep_alive"] is keep
 
 
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (get(line=b"GET /"), 400), (get(line=b"GET / HTTP/2.0"), 505), (get(line=b"CONNECT a:1 HTTP/1.1"), 405),
+        (post(b"Transfer-Encoding: chunked, gzip"), 400), (post(b"Transfer-Encoding: gzip, chunked"), 501),
+        (post(b"Expect: x", b"Content-Length: 0"), 417),
+    ],
+)  # fmt: skip
+def test_each_refusal_has_the_status_that_is_meant_for_it(raw: bytes, status: int) -> None:
+    """RFC 9112 sections 2.3, 3 and 6.3; RFC 9110 sections 10.1.1 and 15.6.6."""
+    assert parsed(raw)[2] == status
+
+
 def test_absolute_form_becomes_origin_form() -> None:
     request = one(get(line=b"GET http://A.example/x?y HTTP/1.1"))
     assert request["target"] == b"/x?y"

@@ -23,8 +23,8 @@ MADE = frozenset(
     b"host expect x-forwarded-for x-forwarded-host x-forwarded-proto forwarded via x-request-id traceparent".split()
 )
 """Fields that the balancer makes, replaces or says itself."""
-KEPT_BACK = frozenset(b"http2-settings proxy x-forwarded-ssl x-real-ip".split())
-"""Fields of a stranger's that no node may get."""
+KEPT_BACK = frozenset(b"http2-settings proxy x-real-ip".split())
+"""Fields of a stranger's that no node may get; nor any X-Forwarded-*, nor names with an underscore."""
 
 
 def meaning(request: Request, sent: bool) -> tuple[object, ...]:
@@ -34,7 +34,11 @@ def meaning(request: Request, sent: bool) -> tuple[object, ...]:
         ours = MADE | framing | ({b"connection", b"upgrade"} if request.wants_tunnel else set())
         fields = [(name.lower(), value) for name, value in request.fields if name.lower() not in ours]
     else:
-        fields = [(n, v) for n, v in forwarded_fields(request.fields, MADE | KEPT_BACK) if b"_" not in n]
+        fields = [
+            (n, v)
+            for n, v in forwarded_fields(request.fields, MADE | KEPT_BACK)
+            if not (b"_" in n or n.startswith(b"x-forwarded-"))
+        ]
         if request.method in (b"OPTIONS", b"TRACE"):
             fields = [(n, b"%d" % (int(v) - 1) if n == b"max-forwards" else v) for n, v in fields]
     return request.method, request.path, fields, request.body
