@@ -92,6 +92,8 @@ def make_app(monitor: Monitor, token: str, release: str) -> Flask:
         key = body.get("algorithm")
         if not isinstance(key, str) or key not in ALGORITHMS:
             raise BadOrder(f"algorithm: {key!r} is not one of them", known=list(ALGORITHMS))
+        if reason := monitor.why_disabled(key):
+            raise BadOrder(f"algorithm: {key} needs what is not there: {reason}", 409)
         return jsonify(algorithm=key, seq=monitor.order_algorithm(key, _who(body)))
 
     @app.patch("/nodes/<name>")

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from balancer.algorithms import Algorithm
+from balancer.algorithms.record import Recorder
 from balancer.ejector import Ejector
-from balancer.http1_request import Request
+from balancer.load_probes import LoadProbes
 from balancer.picker import Picker
 from balancer.request_queue import RequestQueue
 from balancer.retry import RetryBudget
@@ -63,7 +65,17 @@ class DataPath:
         self.waits = Waits()
         self.rng = Random()
         self.routes = Routes(balancer, fleet.nodes)
-        self.picker = Picker(board, balancer.algorithm, fleet.health.slow_start_s, self.rng, self.routes.groups)
+        self._lives = itertools.count()  # of algorithms' objects, for the log: an old one still hears of its last ends
+        self._decisions = LineLog(paths.log_dir() / "decisions.jsonl") if balancer.decision_log else None
+        self.picker = Picker(
+            board,
+            balancer.algorithm,
+            fleet.health.slow_start_s,
+            self.rng,
+            self.routes.groups,
+            balancers=len(fleet.balancers),
+            record=self._record if balancer.decision_log else None,
+        )
         self.queue = RequestQueue(balancer.queue)
         self.sticky = StickyCookie(balancer.sticky, read_token()) if balancer.sticky else None
         self.connections_of: Counter[str] = Counter()  # by client address
@@ -77,7 +89,7 @@ class DataPath:
         self.report_seen: list[float] = [0.0] * len(fleet.nodes)
         self._id_prefix = f"{secrets.token_hex(4)}-".encode()
         self._ids = itertools.count(1)
-        self.decisions = LineLog(paths.log_dir() / "decisions.jsonl") if balancer.decision_log else None
+        self.picker.on_probe = LoadProbes(self.pools, fleet.nodes, self.heard).send
         self.picker.refresh(monotonic())
         self._housekeeper = gevent.spawn(self._housekeep)
 
@@ -85,29 +97,15 @@ class DataPath:
         """A request id that no other worker makes."""
         return b"%s%x" % (self._id_prefix, next(self._ids))
 
-    def log_decision(self, request: Request, node: str) -> None:
-        """Write a pick with what it was made from. Only when decision logging is on.
+    def _record(self, algorithm: Algorithm) -> Recorder:
+        """Decision logging is on: write down each call to `algorithm`."""
+        decisions, slot, life = self._decisions, self.board.slot, next(self._lives)
+        assert decisions is not None
 
-        `scores` is what the algorithm saw of each candidate at that moment; other workers may have changed it since.
-        """
-        assert self.decisions is not None
-        picker = self.picker
-        self.decisions.write_json(
-            {
-                "at": time(),
-                "id": request.id.decode("latin-1"),
-                "worker": self.board.slot,
-                "algorithm": picker.algorithm.key,
-                "decided": picker.decided,
-                "sequence": request.sequence,
-                "kind": request.kind,
-                "client": request.client_key,
-                "candidates": [n.name for n in picker.candidates],
-                "weights": [n.weight for n in picker.candidates],
-                "scores": picker.algorithm.explain() if picker.decided else {},
-                "node": node,
-            }
-        )
+        def write(record: dict[str, Any]) -> None:
+            decisions.write_json({"at": time(), "worker": slot, "life": life, **record})
+
+        return Recorder(algorithm, Random(), write, lambda request: str(request.id, "latin-1"))
 
     def log_access(self, **fields: Any) -> None:
         """One line a request. Values are str, int, float or None."""
@@ -120,7 +118,10 @@ class DataPath:
     def heard(self, index: int, report: NodeReport, now: float) -> None:
         """A node's own load report came with an answer."""
         self.report_seen[index] = now
-        self.board.nodes[index].reported(report, now)
+        node = self.board.nodes[index]
+        node.reported(report, now)
+        if self.picker.tell_report is not None:
+            self.picker.tell_report(node, report, now)
 
     def close_idle(self) -> None:
         """Close every kept connection to a node."""
@@ -133,8 +134,8 @@ class DataPath:
         self.board.save()
         self.close_idle()
         self.access.close()
-        if self.decisions is not None:
-            self.decisions.close()
+        if self._decisions is not None:
+            self._decisions.close()
         self.waits.close()
 
     def _housekeep(self) -> None:
@@ -147,8 +148,8 @@ class DataPath:
             if beat % 3 == 0:
                 self.access.flush()
                 self.board.q[self.board.own + S_DROPPED_LINES] = self.access.dropped
-                if self.decisions is not None:
-                    self.decisions.flush()
+                if self._decisions is not None:
+                    self._decisions.flush()
             for pool, node in zip(self.pools, self.board.nodes, strict=True):
                 if node.admin is not Admin.ENABLED:  # it may be about to stop, and would wait for them
                     pool.close_idle(now)

@@ -62,6 +62,7 @@ class Exchange:
         "started",
         "status",
         "stuck",
+        "told_ms",
         "uploaded",
     )  # fmt: skip
 
@@ -80,6 +81,7 @@ class Exchange:
         self.group = client.path.routes.group_of(request.target)
         self.stuck: str | None = None  # the node that the client's sticky cookie names
         self.queued_s = 0.0
+        self.told_ms = 0.0  # the service time that the node told with its answer
         self.end = "ok"
 
     def run(self) -> None:
@@ -111,12 +113,15 @@ class Exchange:
             begun = monotonic()
             unqueued = node.slots is None or node.in_flight <= node.slots
             unreached: NodeFailed | None = None
+            tell_end, ok = path.picker.tell_end, None  # of the algorithm that picked; by the end there may be another
             try:
                 self._attempt(path.pools[node.index])
                 took = monotonic() - begun
-                node.answered(took * 1e3, bucket_of(took), unqueued, begun + took)
+                ok = None if self.status == 101 else self.status < 500  # how long a tunnel lasts says nothing
+                node.answered(took * 1e3, bucket_of(took), ok is True, unqueued, begun + took)
                 return
             except NodeFailed as failure:
+                ok = False
                 if path.ejector.failed(node, failure.reason, monotonic()):
                     path.picker.refresh(monotonic())
                 replayable = not self.head_sent and self.replay is not None
@@ -133,6 +138,11 @@ class Exchange:
                     raise
             finally:
                 node.end()
+                if tell_end is not None:
+                    now = monotonic()
+                    took_ms = (now - begun) * 1e3
+                    service_ms = self.told_ms or (took_ms if node.slots and unqueued else 0.0)
+                    tell_end(node, request, now, took_ms, service_ms, ok)
                 if path.queue.line:
                     path.queue.wake()
             if unreached is not None:
@@ -184,10 +194,7 @@ class Exchange:
     def _choose(self, tried: list[NodeRecord]) -> NodeRecord:
         path, request = self.path, self.request
         request.sequence = path.picker.sequence(self.group)
-        node = path.picker.pick(request, tried, monotonic(), self.group, self.stuck)
-        if path.decisions is not None:
-            path.log_decision(request, node.name)
-        return node
+        return path.picker.pick(request, tried, monotonic(), self.group, self.stuck)
 
     def _queued(self, tried: list[NodeRecord]) -> NodeRecord:
         """Wait in line for a node that has room."""
@@ -240,6 +247,7 @@ class Exchange:
         if Need.REPORT in path.picker.algorithm.needs or now - path.report_seen[node.index] > SELDOM_REPORT_S:
             report = orca_to_report(parser.orca.decode("latin-1"))
             if report is not None:
+                self.told_ms = report.get("request_ms", 0.0)
                 path.heard(node.index, report, now)
 
     def _fail(self, error: ProxyError) -> None:

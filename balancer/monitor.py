@@ -11,7 +11,7 @@ from time import monotonic, time
 
 import gevent
 
-from balancer.algorithms import ALGORITHMS
+from balancer.algorithms import ALGORITHMS, Need
 from balancer.ejector import CAUSES
 from balancer.events import EventLog
 from balancer.health import Prober
@@ -25,7 +25,7 @@ from balancer.windows import Rolling
 from cluster import paths
 from cluster.config import Balancer, Fleet, Timeouts
 from cluster.states import Admin, Health, State, admin_from
-from cluster.wire import NodeReport
+from cluster.wire import ORCA_HEADER, NodeReport
 
 SAMPLE_S = 0.5
 SAVE_BEATS = 10  # a copy of the scoreboard is saved at each so manieth sample
@@ -107,6 +107,12 @@ class Monitor:
         return prober
 
     # -- orders ------------------------------------------------------------------------------------------------------
+
+    def why_disabled(self, key: str) -> str:
+        """Why an algorithm cannot be switched to now; "" when it can. KeyError when there is none of that key."""
+        if Need.REPORT not in ALGORITHMS[key].requires or any(node.newest_report() for node in self.board.nodes):
+            return ""
+        return f"no node has reported its load yet (response header {ORCA_HEADER})"
 
     def order_algorithm(self, key: str, who: str) -> int:
         """Switch the algorithm; returns the event's number. KeyError when there is none of that key."""

@@ -10,6 +10,7 @@ from balancer.scoreboard_layout import (
     N_LATENCY_AT,
     N_LATENCY_MS,
     N_OWN_SERVICE_AT,
+    N_OWN_SERVICE_COUNT,
     N_OWN_SERVICE_MS,
     N_REPORT_AT,
     N_RIF,
@@ -30,13 +31,14 @@ from balancer.scoreboard_layout import (
     ORDER,
     SLOT_HEAD,
 )
+from cluster.service_time import typical_ms
 from cluster.states import READY, STATE, Admin, Health, State
 from cluster.wire import NodeReport
 
 if TYPE_CHECKING:
     from balancer.scoreboard import Scoreboard
 
-EWMA = 0.05  # share of a new sample; a learned speed then costs 1-6 % against the true one
+EWMA = 0.05  # share of a new sample of latency
 
 
 class NodeRecord:
@@ -156,18 +158,21 @@ class NodeRecord:
         """One less in flight, however it ended."""
         self._q[self.own] -= 1
 
-    def answered(self, latency_ms: float, bucket: int, unqueued: bool, now: float) -> None:
-        """A whole answer came. `unqueued`: it met a free slot, so its latency is a sample of pure service time."""
+    def answered(self, latency_ms: float, bucket: int, sample: bool, unqueued: bool, now: float) -> None:
+        """A whole answer came. `sample`: its time says how fast the node is; that of an error does not. `unqueued`: it
+        met a free slot, so its latency is a sample of pure service time."""
         q, d, at = self._q, self._d, self.own
         q[at + NODE_HEAD + bucket] += 1
         q[at + N_FAILURES] = 0
+        if not sample:
+            return
         old = d[at + N_LATENCY_MS]
-        d[at + N_LATENCY_MS] = old + EWMA * (latency_ms - old) if old else latency_ms
+        d[at + N_LATENCY_MS] = latency_ms if old == 0.0 else old + EWMA * (latency_ms - old)
         d[at + N_LATENCY_AT] = now
         if unqueued:
-            old = d[at + N_OWN_SERVICE_MS]
-            d[at + N_OWN_SERVICE_MS] = old + EWMA * (latency_ms - old) if old else latency_ms
-            d[at + N_OWN_SERVICE_AT] = now
+            q[at + N_OWN_SERVICE_COUNT] += 1
+            own_ms = typical_ms(d[at + N_OWN_SERVICE_MS], latency_ms, q[at + N_OWN_SERVICE_COUNT])
+            d[at + N_OWN_SERVICE_MS], d[at + N_OWN_SERVICE_AT] = own_ms, now
 
     def reported(self, report: NodeReport, now: float) -> None:
         """A report that an answer brought."""

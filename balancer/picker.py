@@ -4,10 +4,11 @@ One picker a worker. It keeps the list of ready nodes until the scoreboard says 
 algorithm in force, and is the only place that calls `pick`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from balancer.algorithms import ALGORITHMS, Algorithm, Request
+from balancer.algorithms.record import Recorder
 from balancer.node_record import NodeRecord
 from balancer.scoreboard import Scoreboard
 from balancer.scoreboard_layout import S_GENERATION, S_GROUP_PICKS
@@ -19,10 +20,19 @@ class Picker:
     """Chooses nodes for one worker.
 
     `default`: key of the algorithm to use before any order was given. `groups`: sets of node indices (routes.py).
+    `balancers`: how many balancers share the nodes. `record`: makes a recorder for each new algorithm, when decisions
+    are to be logged. `tell_end` and `tell_report` are the algorithm's `on_end` and `on_report`, None when it has none.
     """
 
     def __init__(
-        self, board: Scoreboard, default: str, slow_start_s: float, rng: Random, groups: Sequence[frozenset[int]] = ()
+        self,
+        board: Scoreboard,
+        default: str,
+        slow_start_s: float,
+        rng: Random,
+        groups: Sequence[frozenset[int]] = (),
+        balancers: int = 1,
+        record: Callable[[Algorithm], Recorder] | None = None,
     ) -> None:
         self._board = board
         self._default = default
@@ -35,22 +45,39 @@ class Picker:
         ]
         self._groups = groups
         self._capped = any(node.max_in_flight is not None for node in board.nodes)
-        self.algorithm: Algorithm = ALGORITHMS[default](rng)
+        self._balancers = balancers
+        self._record = record
+        self.on_probe: Callable[[Sequence[NodeRecord], float], None] | None = None  # sends what `probe` asks for
+        self._use(default)
         self.ready: list[NodeRecord] = []
-        self.candidates: list[NodeRecord] = []  # what the last pick was made from
-        self.decided = False  # the algorithm made it: there was a choice, and no cookie
         self.bypassed = False  # all were ejected, so the ejected are used
         self._warming: list[NodeRecord] = []
         self._ready_of: list[list[NodeRecord]] = [[]]  # by group
+
+    def _use(self, key: str) -> None:
+        """A fresh algorithm from the next pick on."""
+        algorithm = ALGORITHMS[key](self._rng, self._balancers)
+        self.algorithm: Algorithm = algorithm
+        self._recorder = self._record(algorithm) if self._record else None
+        told = self._recorder or algorithm
+        self._choose = told.pick
+        self._tell_members = told.on_membership if algorithm.overrides("on_membership") else None
+        self._tell_start = told.on_start if algorithm.overrides("on_start") else None
+        self._ask = told.probe if algorithm.overrides("probe") else None
+        self.tell_end = told.on_end if algorithm.overrides("on_end") else None
+        self.tell_report = told.on_report if algorithm.overrides("on_report") else None
+        self._members: list[NodeRecord] | None = None
 
     def refresh(self, now: float) -> None:
         """Follow orders, health and ejections; called at each change and ten times a second."""
         board = self._board
         self._generation = board.generation
         board.q[board.own + S_GENERATION] = self._generation
-        key = board.algorithm or self._default
+        key = board.algorithm
+        if key not in ALGORITHMS:  # no order was given, or one by a newer release
+            key = self._default
         if key != self.algorithm.key:
-            self.algorithm = ALGORITHMS.get(key, ALGORITHMS[self._default])(self._rng)
+            self._use(key)
         self.ready = [node for node in board.nodes if node.ready(now)]
         self.bypassed = False
         if not self.ready:
@@ -59,6 +86,9 @@ class Picker:
         self._ready_of = [self.ready]
         self._ready_of += [[n for n in self.ready if n.index in group] for group in self._groups[1:]]
         self._warming = [n for n in self.ready if n.slow_start(now, self._slow_start_s) < 1.0]
+        if self._tell_members is not None and self.ready != self._members:
+            self._members = self.ready
+            self._tell_members(self.ready, now)
 
     def pick(
         self, request: Request, tried: Collection[NodeRecord], now: float, group: int = 0, preferred: str | None = None
@@ -83,11 +113,21 @@ class Picker:
             if not ready:
                 raise AllBusy("all_busy", "every ready node has as many requests as it may have")
         wanted = next((n for n in ready if n.name == preferred), None) if preferred is not None else None
-        self.candidates = ready
-        self.decided = wanted is None and len(ready) > 1
-        node = self.algorithm.pick(request, ready, now) if self.decided else wanted or ready[0]
+        decides = wanted is None and len(ready) > 1  # there is a choice, and no cookie
+        if decides:
+            node = self._choose(request, ready, now)
+        else:
+            node = wanted or ready[0]
+            if self._recorder is not None:
+                self._recorder.forced(request, ready, node, now)
         board.q[board.own + S_GROUP_PICKS + group] += 1
         node.start()  # nothing has yielded since the pick
+        if self._tell_start is not None:
+            self._tell_start(node, request, now)
+        if self._ask is not None and self.on_probe is not None and decides:
+            asked: Sequence[NodeRecord] = self._ask(ready, now)
+            if asked:
+                self.on_probe(asked, now)
         return node
 
     def sequence(self, group: int = 0) -> int:

@@ -45,7 +45,7 @@ def snapshot(monitor: Monitor, *, probes: bool = False) -> Snapshot:
         last_event=monitor.events.last,
         algorithm=board.algorithm or balancer.algorithm,
         algorithm_in_file=balancer.algorithm,
-        algorithms=[_algorithm_view(key) for key in ALGORITHMS],
+        algorithms=[_algorithm_view(monitor, key) for key in ALGORITHMS],
         ejection_bypassed=not ready and any(node["state"] == State.EJECTED.word for node in nodes),
         totals=Totals(
             requests=board.total(S_REQUESTS),
@@ -103,13 +103,16 @@ def node_view(monitor: Monitor, record: NodeRecord, now: float) -> NodeView:
     )
 
 
-def _algorithm_view(key: str) -> AlgorithmView:
+def _algorithm_view(monitor: Monitor, key: str) -> AlgorithmView:
     algorithm = ALGORITHMS[key]
     return AlgorithmView(
         key=key,
         label=algorithm.label,
         sentence=algorithm.sentence,
+        caution=algorithm.caution,
         needs=sorted(need.value for need in algorithm.needs),
+        requires=sorted(need.value for need in algorithm.requires),
+        disabled=monitor.why_disabled(key),
     )
 
 

@@ -23,7 +23,8 @@ class NodeReport(TypedDict):
 
     rif: int  # requests in flight in the node, waiting ones included
     slots: int
-    service_ms: float  # recent mean of pure service time, no waiting in it
+    service_ms: float  # typical pure service time, no waiting in it (cluster/service_time.py)
+    request_ms: NotRequired[float]  # with an answer: pure service time of that very request
 
 
 class Window(TypedDict):
@@ -86,7 +87,10 @@ class AlgorithmView(TypedDict):
     key: str
     label: str
     sentence: str  # what it looks at
-    needs: list[str]  # of: weight, latency, report, client_key
+    caution: str  # when not to use it, "" when there is nothing to say
+    needs: list[str]  # what it looks at, of: weight, latency, report, client_key, kind
+    requires: list[str]  # of those, what it cannot do without
+    disabled: str  # why it cannot be switched to now, "" when it can
 
 
 class WorkerView(TypedDict):
@@ -175,9 +179,11 @@ class ProcessReport(TypedDict):
 
 def report_to_orca(report: NodeReport) -> str:
     """The value of the ORCA header, text form (cncf/xds orca_load_report.proto names)."""
+    request_ms = report.get("request_ms")
     return (
         f"TEXT named_metrics.rif={report['rif']},named_metrics.slots={report['slots']},"
         f"named_metrics.service_ms={report['service_ms']:.3f}"
+        + ("" if request_ms is None else f",named_metrics.request_ms={request_ms:.3f}")
     )
 
 
@@ -198,4 +204,7 @@ def orca_to_report(value: str) -> NodeReport | None:
     rif, slots, service_ms = fields.get("rif"), fields.get("slots", 0.0), fields.get("service_ms", 0.0)
     if rif is None or not (0 <= rif < 1e9 and 0 <= slots < 1e9 and 0 <= service_ms < 1e9):
         return None
-    return NodeReport(rif=int(rif), slots=int(slots), service_ms=service_ms)
+    report = NodeReport(rif=int(rif), slots=int(slots), service_ms=service_ms)
+    if 0 < fields.get("request_ms", 0.0) < 1e9:
+        report["request_ms"] = fields["request_ms"]
+    return report

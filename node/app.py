@@ -16,7 +16,7 @@ from cluster.wire import ORCA_HEADER, REQUEST_ID_HEADER, report_to_orca
 from node import kinds, settings
 from node.client import ClientGone, hang_up, watched
 from node.fields import BadField
-from node.work import Backend, json_response
+from node.work import SERVICE_HEADER, Backend, json_response
 
 log = logging.getLogger("gunicorn.error")
 
@@ -53,7 +53,10 @@ def create_app(backend: Backend) -> Flask:
     @app.after_request
     def sign(response: Response) -> Response:
         response.headers["X-Node"] = name
-        response.headers[ORCA_HEADER] = report_to_orca(backend.report())
+        report = backend.report()
+        if SERVICE_HEADER in response.headers:
+            report["request_ms"] = float(response.headers[SERVICE_HEADER])
+        response.headers[ORCA_HEADER] = report_to_orca(report)
         if REQUEST_ID_HEADER in request.headers:
             response.headers[REQUEST_ID_HEADER] = request.headers[REQUEST_ID_HEADER]
         if not managed():

@@ -4,12 +4,10 @@ from collections import OrderedDict
 from typing import Any
 
 from cluster.config import Kind
+from cluster.service_time import typical_ms
 
 EXECUTIONS_KEPT = 10_000
 LONGEST_ID = 128  # characters; longer ids are echoed but not remembered, so that memory stays bounded
-
-EWMA_WEIGHT = 0.05
-"""Share of the newest service time in `service_ms`: about the last 20 requests count."""
 
 
 class Stats:
@@ -24,7 +22,8 @@ class Stats:
         self.aborted = 0  # the client left before the end
         self.bytes_in = 0  # request bodies
         self.bytes_out = 0  # answer bodies
-        self.service_ms = 0.0  # recent mean of pure service time; 0 = none yet
+        self.service_ms = 0.0  # typical pure service time; 0 = none yet
+        self._times = 0  # that went into it
         self._executions: OrderedDict[str, int] = OrderedDict()
 
     def counters(self) -> dict[str, Any]:
@@ -43,10 +42,8 @@ class Stats:
 
     def served(self, service_ms: float) -> None:
         """A request took so long in its slot, waiting in the queue and for its client not counted."""
-        if self.service_ms == 0:
-            self.service_ms = service_ms
-        else:
-            self.service_ms += EWMA_WEIGHT * (service_ms - self.service_ms)
+        self._times += 1
+        self.service_ms = typical_ms(self.service_ms, service_ms, self._times)
 
     def executed(self, request_id: str | None) -> None:
         """Work on a request began. Counted by its id, so that a test can see that none was done twice."""

@@ -24,6 +24,7 @@ from node.stats import Stats
 
 MAX_SERVICE_MS = 60_000
 MAX_PIXELS = 2048  # a side
+SERVICE_HEADER = "X-Service-Ms"  # what this request's work took
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -88,7 +89,7 @@ class Backend:
             self.stats.aborted += 1
             raise
         if response.status_code < 400:  # else no work was done
-            response.headers["X-Service-Ms"] = f"{task.service_ms:.3f}"
+            response.headers[SERVICE_HEADER] = f"{task.service_ms:.3f}"
         return response
 
     def _read(self, request: Request, kind: Kind, drawn_ms: float, verdict: Verdict) -> Task:

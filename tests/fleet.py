@@ -281,7 +281,7 @@ class RunningFleet:
         """The decisions made since `since` (time.time()), in order, as soon as there are `count`."""
         ends = time.monotonic() + within_s
         while True:
-            made = [decision for decision in self.log("decisions") if decision["at"] >= since]
+            made = [each for each in self.log("decisions") if each["do"] == "pick" and each["at"] >= since]
             if len(made) >= count:
                 return sorted(made, key=lambda decision: float(decision["at"]))
             assert time.monotonic() < ends, f"{len(made)} of {count} decisions are in the log"

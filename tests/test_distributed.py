@@ -74,7 +74,7 @@ def stress(
 
 def test_round_robin_gives_each_its_turn(whole_fleet: "RunningFleet") -> None:
     tally, decisions = stress(whole_fleet, "round_robin")
-    assert all(d["node"] == d["candidates"][d["sequence"] % 3] for d in decisions)
+    assert all(d["node"] == d["nodes"][d["sequence"] % 3][0] for d in decisions)
     sequences = Counter(decision["sequence"] for decision in decisions)
     repeated = sum(count - 1 for count in sequences.values())
     assert repeated < 60, "workers seldom meet in the same microseconds"

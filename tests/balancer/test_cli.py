@@ -50,7 +50,7 @@ def node(name: str, **changes: Any) -> wire.NodeView:
 
 def snapshot(nodes: list[wire.NodeView]) -> wire.Snapshot:
     def algorithm(key: str) -> wire.AlgorithmView:
-        return wire.AlgorithmView(key=key, label=key, sentence="", needs=[])
+        return wire.AlgorithmView(key=key, label=key, sentence="", caution="", needs=[], requires=[], disabled="")
 
     return wire.Snapshot(
         fleet="local",

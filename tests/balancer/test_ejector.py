@@ -31,7 +31,7 @@ def test_only_failures_in_a_row_eject() -> None:
     ejector, node = Ejector(board, SETTINGS), board.nodes[0]
     for _ in range(5):
         assert not fail(ejector, board, "a", NOW, times=2)
-        node.answered(20.0, 0, True, NOW)
+        node.answered(20.0, 0, True, True, NOW)
     assert node.ejected_until() == 0.0
     assert fail(ejector, board, "a", NOW)
     assert node.state(NOW) is State.EJECTED

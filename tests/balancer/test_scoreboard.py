@@ -48,7 +48,7 @@ def busy(file: Path, names: tuple[str, ...] = NAMES, slots: int = 4) -> Scoreboa
         board.nodes[0].start()
     board.nodes[0].end()
     board.q[board.nodes[0].own + N_ERRORS] += 1
-    board.nodes[0].answered(20.0, 100, True, 1000.0)
+    board.nodes[0].answered(20.0, 100, True, True, 1000.0)
     board.add(S_REQUESTS, 5)
     board.add(S_IN_FLIGHT, 2)
     board.add(S_CONNECTIONS, 2)
@@ -257,12 +257,17 @@ def test_moving_averages(file: Path) -> None:
     board.claim()
     node = board.nodes[0]
     assert node.latency_ms() == (0.0, 0.0)
-    node.answered(100.0, 1, False, 1.0)
+    node.answered(100.0, 1, True, False, 1.0)
     assert node.latency_ms() == (100.0, 1.0)
     assert node.own_service_ms() == (0.0, 0.0), "it had to wait, so it says nothing of pure service time"
-    node.answered(200.0, 1, True, 2.0)
+    node.answered(200.0, 1, True, True, 2.0)
     assert node.latency_ms() == pytest.approx((105.0, 2.0))
     assert node.own_service_ms() == (200.0, 2.0)
+    node.answered(50.0, 1, True, True, 3.0)
+    assert node.own_service_ms() == pytest.approx((100.0, 3.0)), "the geometric mean of the first few"
+    node.answered(0.1, 1, False, True, 4.0)
+    assert node.latency_ms()[1] == node.own_service_ms()[1] == 3.0, "an error's time says nothing of the node's speed"
+    assert node.histogram()[1] == 4
 
 
 def test_slow_start_grows_from_a_tenth_to_the_whole() -> None:
@@ -277,7 +282,7 @@ def test_histograms_of_all_workers_add_up() -> None:
     board = Scoreboard.in_memory(("a", "b"), slots=3)
     for slot in range(3):
         board.use_slot(slot)
-        board.nodes[1].answered(1.0, 7, True, 1.0)
+        board.nodes[1].answered(1.0, 7, True, True, 1.0)
         board.q[board.own_histogram + 9] += slot
     assert board.nodes[1].histogram()[7] == 3
     assert sum(board.nodes[0].histogram()) == 0
@@ -291,7 +296,7 @@ def test_a_worker_writes_only_its_own_slot() -> None:
     before = bytes(board._bytes)
     node = board.nodes[2]
     node.start()
-    node.answered(20.0, 5, True, 3.0)
+    node.answered(20.0, 5, True, True, 3.0)
     node.reported({"rif": 1, "slots": 2, "service_ms": 3.0}, 3.0)
     node.end()
     board.add(S_REQUESTS)

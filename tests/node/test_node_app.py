@@ -100,10 +100,10 @@ def test_report_before_and_after_the_first_request(client: FlaskClient) -> None:
     assert client.get("/-/load").json == {"rif": 0, "slots": 3, "service_ms": 0.0}
     answer = client.get("/?service_ms=100")  # speed 2
     assert answer.headers["endpoint-load-metrics"] == (
-        "TEXT named_metrics.rif=0,named_metrics.slots=3,named_metrics.service_ms=50.000"
+        "TEXT named_metrics.rif=0,named_metrics.slots=3,named_metrics.service_ms=50.000,named_metrics.request_ms=50.000"
     )
     client.get("/?service_ms=200")
-    assert client.get("/-/load").json["service_ms"] == pytest.approx(50 + 0.05 * 50)
+    assert client.get("/-/load").json["service_ms"] == pytest.approx(50 * 2**0.5), "the geometric mean"
 
 
 def test_a_seed_decides_the_service_time_and_speed_divides_it(client: FlaskClient, backend: Backend) -> None:
