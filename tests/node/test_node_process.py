@@ -297,7 +297,7 @@ def test_equal_seeds_cost_equal_work(node: Running) -> None:
 def test_service_time_is_kept_and_reported(node: Running) -> None:
     for _ in range(60):
         node.ask("/?service_ms=20")
-    assert 20 <= node.json("/-/load")["service_ms"] < 35
+    assert 18 <= node.json("/-/load")["service_ms"] < 35, "what was before still counts a little"
 
 
 def test_executions(node: Running) -> None:
