@@ -9,7 +9,7 @@ from pathlib import Path
 
 from balancer.algorithms import ALGORITHMS
 from cluster import paths
-from tests.clients import Stream, Visitor, must
+from tests.clients import Stream, Visitor, crowd, must
 from tests.fleet import RunningFleet
 
 KINDS = itertools.cycle(("/", "/api", "/image", "/api", "/"))
@@ -56,3 +56,18 @@ def test_every_algorithm_live_is_replayed_to_the_byte(whole_fleet: RunningFleet,
     assert result["beginning_lost"] < 100, "those before the first switch"
     again = (tmp_path / "again.jsonl").read_text()
     assert log.read_text().endswith(again[-5000:])
+
+
+def test_prequal_picks_from_what_its_probes_brought(whole_fleet: RunningFleet) -> None:
+    fleet, begun = whole_fleet, time.time()
+    fleet.switch("prequal")
+    tally = crowd(fleet.url, mixed, clients=4, rounds=40)
+    assert not tally.errors, tally.errors
+    fleet.idle()
+    made = fleet.decisions(begun, 160)
+    informed = [decision for decision in made if decision["scores"]]
+    assert len(informed) > 40, f"{len(informed)} of {len(made)} picks had a pool to choose from"
+    lines = [line for line in fleet.log("decisions") if line["at"] >= begun]
+    assert sum(line["do"] == "probe" and len(line["asked"]) == 3 for line in lines) == len(made)
+    heard = [line for line in lines if line["do"] == "report" and "request_ms" not in line["report"]]
+    assert len(heard) > 40, "reports that came with no answer"
