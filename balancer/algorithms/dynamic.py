@@ -25,7 +25,7 @@ from random import Random
 from typing import cast
 
 from balancer.algorithms.base import Algorithm, N, Need, Node, Request
-from balancer.algorithms.ladder import Estimate, estimate, faded
+from balancer.algorithms.ladder import Estimate, faded
 from balancer.algorithms.scan import lowest
 from cluster.wire import NodeReport
 
@@ -40,22 +40,41 @@ ERROR_COST = 10.0
 FORGOTTEN = 0.01
 
 
-class Known:
-    """What is remembered of one node between two looks at it."""
+class Known(Estimate):
+    """What is remembered of one node between two looks at it. S and slots stand as the two straight lines that the
+    score is, by requests in flight: `free_ms + rif * free_step_ms` below `slots`, from there `full_ms + rif *
+    full_step_ms`."""
 
-    __slots__ = ("error_at", "errors", "others", "own", "read_again_at", "score_ms", "seen", "slots", "stale_at")
+    __slots__ = (
+        "error_at", "errors", "free_ms", "free_step_ms", "full_ms", "full_step_ms", "read_again_at", "stale_at",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        super().__init__()
         self.read_again_at = 0.0
+        self.stale_at = 0.0  # when its report will be too old; infinity: it does not report
         self.errors = 0.0  # share of failed attempts
         self.error_at = 0.0
-        self.seen = Estimate("L4", 0.0, 0, 0, 0, 0.0)
-        # What the score is made of, copied from `seen` for speed:
-        self.score_ms = 0.0  # S
-        self.others = 0
-        self.own = 0
-        self.slots = 0
-        self.stale_at = 0.0  # when its report will be too old; infinity: it does not report
+        self.take(1.0)
+
+    def take(self, service_ms: float) -> None:
+        """Set the score for S = `service_ms`."""
+        slots = self.slots
+        self.free_ms = service_ms
+        if slots:
+            self.free_step_ms = service_ms * FULL / slots
+            self.full_step_ms = service_ms * K / slots
+            self.full_ms = service_ms * (1.0 + FULL) - self.full_step_ms * (slots - 1)
+        else:
+            self.free_step_ms = self.full_step_ms = self.full_ms = service_ms
+
+
+class Table(dict[int, Known]):
+    """By node index; whoever is not known yet is to be looked at."""
+
+    def __missing__(self, index: int) -> Known:
+        known = self[index] = Known()
+        return known
 
 
 class Dynamic(Algorithm):
@@ -66,10 +85,11 @@ class Dynamic(Algorithm):
 
     def __init__(self, rng: Random, balancers: int = 1) -> None:
         super().__init__(rng, balancers)
-        self._known: dict[int, Known] = {}
+        self._known = Table()
         self._by_age: dict[int, tuple[Node, float]] = {}  # nodes that report, and when; stalest first
         self._middle_ms = 0.0
-        self._middle_at = -READ_S
+        self._middle_at = 0.0
+        self._middle_of = 0
         self._seen: tuple[Sequence[Node], Sequence[float]] = ((), ())
 
     # -- picking -----------------------------------------------------------------------------------------------------
@@ -91,20 +111,17 @@ class Dynamic(Algorithm):
         known, unseen = self._known, self.balancers - 1
         scores = []
         for node in nodes:
-            k = known.get(node.index)
-            if k is None or now >= k.read_again_at:
-                k = self._read(node, now)
+            k = known[node.index]
+            if now >= k.read_again_at:
+                self._look(node, k, now)
             own = node.in_flight
             rif = own + k.others
             if unseen and own > k.own:
                 rif += unseen * (own - k.own)
-            slots = k.slots
-            if rif < slots:
-                scores.append(k.score_ms * (1.0 + FULL * rif / slots))
-            elif slots:
-                scores.append(k.score_ms * (1.0 + FULL + K * (rif + 1 - slots) / slots))
+            if rif < k.slots:
+                scores.append(k.free_ms + rif * k.free_step_ms)
             else:
-                scores.append(k.score_ms * (1.0 + rif))
+                scores.append(k.full_ms + rif * k.full_step_ms)
         return scores
 
     def explain(self) -> dict[str, float]:
@@ -113,31 +130,24 @@ class Dynamic(Algorithm):
 
     # -- knowing -----------------------------------------------------------------------------------------------------
 
-    def _read(self, node: Node, now: float) -> Known:
-        k = self._known.get(node.index)
-        if k is None:
-            k = self._known[node.index] = Known()
-            self._middle_at = now - READ_S  # there is one more to know the middle of
-        seen = k.seen = estimate(node, now)
-        k.read_again_at = (
-            now + READ_S if seen.service_ms else now
-        )  # without a sample the middle one stands in: follow it
-        k.own, k.others, k.slots = seen.own, seen.others, seen.slots
-        k.stale_at = seen.report_at + STALE_S if seen.level in ("L0", "L1") else float("inf")
-        if seen.report_at and node.index not in self._by_age:
-            self._by_age[node.index] = node, seen.report_at
-        if now >= self._middle_at + READ_S:
-            self._middle_at = now
-            known = sorted([each.seen.service_ms for each in self._known.values() if each.seen.service_ms > 0])
+    def _look(self, node: Node, k: Known, now: float) -> None:
+        k.read(node, now)
+        k.read_again_at = now + READ_S if k.service_ms else now  # without a sample S is the middle one: follow it
+        k.stale_at = k.report_at + STALE_S if k.level in ("L0", "L1") else float("inf")
+        if k.report_at and node.index not in self._by_age:
+            self._by_age[node.index] = node, k.report_at
+        if now >= self._middle_at + READ_S or len(self._known) > self._middle_of:
+            known = sorted([each.service_ms for each in self._known.values() if each.service_ms > 0])
             self._middle_ms = known[len(known) // 2] if known else 1.0
-        k.score_ms = self._service_ms(node, seen, now) or self._middle_ms
+            self._middle_at, self._middle_of = now, len(self._known)
+        service_ms = self._service_ms(node, k, now) or self._middle_ms
         if k.errors:
             errors = faded(k.errors, now - k.error_at)
             if errors < FORGOTTEN:
                 k.errors = 0.0
             else:
-                k.score_ms = max(k.score_ms, self._middle_ms) * (1.0 + ERROR_COST * errors)
-        return k
+                service_ms = max(service_ms, self._middle_ms) * (1.0 + ERROR_COST * errors)
+        k.take(service_ms)
 
     def _service_ms(self, node: Node, seen: Estimate, now: float) -> float:
         """S, or 0 without a sample."""
@@ -146,9 +156,7 @@ class Dynamic(Algorithm):
     def on_end(
         self, node: Node, request: Request, now: float, latency_ms: float, service_ms: float, ok: bool | None
     ) -> None:
-        k = self._known.get(node.index)
-        if k is None:
-            return
+        k = self._known[node.index]
         k.read_again_at = 0.0
         if ok is not None and (k.errors or not ok):
             k.errors = faded(k.errors, now - k.error_at)
@@ -156,9 +164,7 @@ class Dynamic(Algorithm):
             k.error_at = now
 
     def on_report(self, node: Node, report: NodeReport, now: float) -> None:
-        k = self._known.get(node.index)
-        if k is not None:
-            k.read_again_at = 0.0
+        self._known[node.index].read_again_at = 0.0
         by_age = self._by_age
         by_age.pop(node.index, None)
         by_age[node.index] = node, now  # at the end: the freshest

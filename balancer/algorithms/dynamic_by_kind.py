@@ -21,7 +21,7 @@ from math import exp, log
 from random import Random
 
 from balancer.algorithms.base import Need, Node, Request
-from balancer.algorithms.dynamic import FULL, Dynamic
+from balancer.algorithms.dynamic import FULL, READ_S, Dynamic
 from balancer.algorithms.ladder import Estimate, faded
 
 K = 4.0
@@ -62,29 +62,33 @@ class DynamicByKind(Dynamic):
         self._speeds: dict[int, Learned] = {}  # by node index: log of the ms of a request of mean cost
         self._costs: dict[str, Learned] = {}  # by kind: log of its cost
         self._mean_cost = 1.0
-        self._cost: dict[str, float] = {}  # by kind, mean 1
+        self._cost: dict[str, float] = {}  # by kind, mean 1; made from the above now and then
+        self._costs_again_at = 0.0
         self._kinds: dict[int, dict[str, int]] = {}  # by node index: this worker's requests there, by kind
 
     def _scores(self, request: Request, nodes: Sequence[Node], now: float) -> list[float]:
+        if now >= self._costs_again_at:
+            self._costs_again_at = now + READ_S
+            self._cost = {kind: exp(known.log) / self._mean_cost for kind, known in self._costs.items()}
         known, unseen = self._known, self.balancers - 1
         cost = self._cost.get(request.kind, 1.0)
         scores = []
         for node in nodes:
-            k = known.get(node.index)
-            if k is None or now >= k.read_again_at:
-                k = self._read(node, now)
+            k = known[node.index]
+            if now >= k.read_again_at:
+                self._look(node, k, now)
             own = node.in_flight
             rif = own + k.others
             if unseen and own > k.own:
                 rif += unseen * (own - k.own)
             slots = k.slots
             if rif < slots:
-                scores.append(k.score_ms * (cost + FULL * rif / slots))
+                scores.append(k.free_ms * cost + rif * k.free_step_ms)
             elif slots:
                 ahead = K * self._work(node.index, rif) / rif * (rif + 1 - slots) / slots
-                scores.append(k.score_ms * (cost + FULL + ahead))
+                scores.append(k.free_ms * (cost + FULL + ahead))
             else:
-                scores.append(k.score_ms * (1.0 + rif))
+                scores.append(k.full_ms + rif * k.full_step_ms)
         return scores
 
     def _work(self, index: int, rif: int) -> float:
@@ -124,4 +128,3 @@ class DynamicByKind(Dynamic):
             speed.learn(sample - cost.log, SPEED_STEP, now)
         cost.learn(sample - speed.log, COST_STEP, now)
         self._mean_cost += MEAN_STEP * (exp(cost.log) - self._mean_cost)
-        self._cost = {each: exp(known.log) / self._mean_cost for each, known in costs.items()}

@@ -24,7 +24,10 @@ class Estimate:
 
     __slots__ = ("level", "others", "own", "report_at", "service_ms", "slots")
 
-    def __init__(self, level: str, service_ms: float, slots: int, own: int, others: int, report_at: float) -> None:
+    def __init__(self) -> None:
+        self._set("L4", 0.0, 0, 0, 0, 0.0)
+
+    def _set(self, level: str, service_ms: float, slots: int, own: int, others: int, report_at: float) -> None:
         self.level = level
         self.service_ms = service_ms
         self.slots = slots
@@ -32,32 +35,40 @@ class Estimate:
         self.others = others
         self.report_at = report_at
 
+    def read(self, node: Node, now: float) -> None:
+        """Look at the node anew."""
+        own = node.in_flight
+        latency_ms, answered_at = node.latency_ms()
+        newest = node.newest_report()
+        report_at = 0.0
+        if newest is not None:
+            report, report_at, sent = newest
+            service_ms = report["service_ms"]
+            if service_ms > 0:
+                said = report["slots"]
+                slots = said or node.slots or 0
+                # A node that serves nobody repeats its old figure in every report: it is as old as the last answer.
+                service_ms = faded(service_ms, now - (answered_at or report_at))
+                if now - report_at < FRESH_S:
+                    others = report["rif"] + sent - own
+                    level = "L0" if said else "L1" if slots else "L3"
+                    return self._set(level, service_ms, slots, own, others if others > 0 else 0, report_at)
+                if own == 0:  # old, but its speed is the best guess
+                    return self._set("L1", service_ms, slots, own, 0, report_at)
+        if node.slots:
+            service_ms, at = node.own_service_ms()
+            if service_ms > 0:
+                return self._set("L2", faded(service_ms, now - at), node.slots, own, 0, report_at)
+        if latency_ms > 0:
+            return self._set("L3", faded(latency_ms, now - answered_at), 0, own, 0, report_at)
+        return self._set("L4", 0.0, node.slots or 0, own, 0, report_at)
+
 
 def estimate(node: Node, now: float) -> Estimate:
     """The node as it is known at `now`."""
-    own = node.in_flight
-    answered_at = node.latency_ms()[1]
-    newest = node.newest_report()
-    report_at = 0.0
-    if newest is not None:
-        report, report_at, sent = newest
-        if report["service_ms"] > 0:
-            slots = report["slots"] or node.slots or 0
-            # A node that serves nobody repeats its old figure in every report: it is as old as the last answer.
-            service_ms = faded(report["service_ms"], now - (answered_at or report_at))
-            if now - report_at < FRESH_S:
-                level = "L0" if report["slots"] else "L1" if slots else "L3"
-                return Estimate(level, service_ms, slots, own, max(0, report["rif"] + sent - own), report_at)
-            if own == 0:  # old, but its speed is the best guess
-                return Estimate("L1", service_ms, slots, own, 0, report_at)
-    if node.slots:
-        service_ms, at = node.own_service_ms()
-        if service_ms > 0:
-            return Estimate("L2", faded(service_ms, now - at), node.slots, own, 0, report_at)
-    latency_ms, at = node.latency_ms()
-    if latency_ms > 0:
-        return Estimate("L3", faded(latency_ms, now - at), 0, own, 0, report_at)
-    return Estimate("L4", 0.0, node.slots or 0, own, 0, report_at)
+    found = Estimate()
+    found.read(node, now)
+    return found
 
 
 def faded(ms: float, age_s: float) -> float:

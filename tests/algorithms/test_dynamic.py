@@ -222,7 +222,6 @@ COSTS_MS = {"general": 20.0, "api": 8.0, "image": 80.0, "video": 320.0}
 def taught(ready: list[SeenNode], speeds: list[float], balancers: int = 1) -> DynamicByKind:
     """One that has seen 3000 answers, of service times that scatter as lognormal with SCV 0.5."""
     chooser, dice = DynamicByKind(Random(1), balancers), Random(3)
-    chooser.pick(SeenRequest(), ready, NOW)
     for n in range(3000):
         i = n % len(ready)
         kind = dice.choices(list(COSTS_MS), (8, 8, 3, 1))[0]

@@ -26,8 +26,11 @@ def picks(picker: Picker, count: int, now: float = NOW) -> Counter[str]:
     out: Counter[str] = Counter()
     for _ in range(count):
         sequence = picker.sequence()
-        node = picker.pick(SeenRequest(sequence=sequence, client_key=f"client {sequence}"), (), now)
+        request = SeenRequest(sequence=sequence, client_key=f"client {sequence}")
+        node = picker.pick(request, (), now)
         node.end()
+        if picker.tell_end is not None:
+            picker.tell_end(node, request, now, 1.0, 1.0, True)
         out[node.name] += 1
     return out
 
