@@ -13,14 +13,13 @@ Times are CLOCK_MONOTONIC seconds, which all processes of a host share; after a 
 
 import contextlib
 import errno
-import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from balancer import shared_memory
 from balancer.histogram import BUCKETS
 from balancer.node_record import NodeRecord
 from balancer.scoreboard_layout import (
@@ -48,6 +47,12 @@ from balancer.scoreboard_layout import (
     read_valid,
     valid,
 )
+from cluster import file_lock
+
+if sys.platform == "win32":
+    from balancer import shared_memory_windows as shared_memory
+else:
+    from balancer import shared_memory
 
 
 class Scoreboard:
@@ -99,7 +104,7 @@ class Scoreboard:
                 fresh = bytearray(old) if old is not None and fits else blank(names, slots, boot_id())
                 if old is not None and not fits:
                     _carry_over(old, fresh)
-                fd = shared_memory.make(fresh)
+                fd = shared_memory.make(_holders(path), fresh)
             try:
                 shared_memory.announce(_holders(path), fd)
             except OSError:  # a full disk
@@ -205,17 +210,11 @@ class Scoreboard:
             self.q[at + SLOT_HEAD + i * NODE + N_IN_FLIGHT] = 0
 
     def _lock(self, slot: int) -> bool:
-        if self._fd < 0:
-            return True
-        try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, self.slot_at(slot) * 8)
-        except OSError:
-            return False
-        return True
+        return self._fd < 0 or shared_memory.lock(self._fd, self.slot_at(slot) * 8)
 
     def _unlock(self, slot: int) -> None:
         if self._fd >= 0:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 8, self.slot_at(slot) * 8)
+            shared_memory.unlock(self._fd, self.slot_at(slot) * 8)
 
     # -- what the control process orders -----------------------------------------------------------------------------
 
@@ -263,15 +262,9 @@ class Scoreboard:
         return [sum(column) for column in zip(*used, strict=True)] if len(used) > 1 else used[0]
 
 
-@contextlib.contextmanager
-def _guard(path: Path) -> Iterator[None]:
+def _guard(path: Path) -> contextlib.AbstractContextManager[None]:
     """One process at a time."""
-    guard = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(guard)
+    return file_lock.alone(path.with_name(path.name + ".lock"))
 
 
 def _holders(path: Path) -> Path:

@@ -6,6 +6,8 @@ Every word is 8 bytes; integers are signed, times and milliseconds are doubles.
 """
 
 import struct
+import sys
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +52,8 @@ def size(nodes: int, slots: int) -> int:
 
 def boot_id() -> int:
     """A number that is the same until the next reboot."""
+    if sys.platform == "win32":  # which names no boot: the minute of it will do, and a clock that was set only costs
+        return int((time.time() - time.monotonic()) / 60)  # what is known of times
     try:
         return zlib.crc32(Path("/proc/sys/kernel/random/boot_id").read_bytes())
     except OSError:

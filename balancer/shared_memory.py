@@ -17,8 +17,8 @@ NAME = "fairlead-scoreboard"
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
-def make(content: bytes | bytearray) -> int:
-    """New memory with this content, whose size is fixed for ever; its descriptor."""
+def make(holders: Path, content: bytes | bytearray) -> int:
+    """New memory with this content, whose size is fixed for ever; its descriptor. Nobody finds it until `announce`."""
     fd = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(fd, "wb", closefd=False) as file:
         file.write(content)
@@ -60,6 +60,20 @@ def is_announced(holders: Path, fd: int) -> bool | None:
     if any(other != inode for _, _, other in living):
         return False
     return True if f"{os.getpid()} {fd} {inode}" in (line for line, _, _ in living) else None
+
+
+def lock(fd: int, at: int) -> bool:
+    """Take the word at this byte, unless another process has it: True when it is ours now. It ends with the process."""
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 8, at)
+    except OSError:
+        return False
+    return True
+
+
+def unlock(fd: int, at: int) -> None:
+    """Give a word back."""
+    fcntl.lockf(fd, fcntl.LOCK_UN, 8, at)
 
 
 def _living(holders: Path) -> list[tuple[str, str, int]]:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import struct
+import sys
 from time import monotonic
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ CHUNK = 65536
 TICK_S = 0.1
 STOOD_STILL_S = 1.0  # a tick so late says that the whole process did not run
 _READ, _WRITE = 1, 2
+_LINGER = "hh" if sys.platform == "win32" else "ii"  # struct linger
 _PEEK = socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -281,7 +283,7 @@ class Stream:
 
     def reset_on_close(self) -> None:
         """From now on closing breaks the connection off (RST) instead of ending it."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
 
     def close(self) -> None:
         """Free the socket and its events. Safe to call twice."""

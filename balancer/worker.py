@@ -4,53 +4,29 @@ gunicorn's master forks us, hands us the listening socket, watches that we live,
 client connection ourselves and speak HTTP on it (connection.py); no WSGI and no Flask are on this path.
 """
 
-import errno
 import os
 import resource
 import signal
-import socket
 import sys
-import time
 from typing import Any
 
 import gevent
-from gevent.pool import Pool
-from gevent.server import StreamServer
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
-from balancer.connection import ClientConnection
 from balancer.datapath import DataPath, open_scoreboard
+from balancer.listening import Listener, finish
 from balancer.scoreboard import Scoreboard
-from balancer.stream import Stream, TimedOut
-from balancer.tls import TlsStream
 from cluster import paths
 from cluster.fleet import this_balancer
 from cluster.logs import LineLog
 
 SPARE_FILES = 64  # descriptors that are not connections: logs, scoreboard, listening sockets
-ACCEPT_ON_S = 1.0  # how long a worker that stops accepts on, even when nobody is connected: new ones may be starting
-IDLE_GRACE_S = 3.0  # how long it accepts on and idle kept-alive connections are still read, while there are any
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """gunicorn wants a WSGI application; ours is never called, because `BalancerWorker` serves connections itself."""
     raise RuntimeError("start gunicorn with -c python:balancer.gunicorn_conf")
-
-
-class Listener(StreamServer):
-    """Accepts; when descriptors run out, kept connections to nodes go first."""
-
-    path: DataPath
-
-    def do_read(self) -> Any:
-        try:
-            return super().do_read()
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-        self.path.close_idle()
-        return super().do_read()  # if that fails too, gevent tries again later and later
 
 
 class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -89,26 +65,10 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             self.log.warning("the scoreboard was made anew: asking for new workers")
             os.kill(self.ppid, signal.SIGHUP)
 
-    def _listen(self, listener: Any) -> StreamServer:
+    def _listen(self, listener: Any) -> Listener:
         listener.setblocking(1)
         context = ssl_context(self.cfg) if self.cfg.is_ssl else None
-
-        def handle(sock: Any, peer: Any) -> None:
-            if isinstance(peer, tuple):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if context is None:
-                stream = Stream(sock, self.path.waits)
-            else:
-                stream = TlsStream(sock, self.path.waits, context)
-                try:
-                    stream.handshake(self.path.timeouts.head_s)
-                except (OSError, TimedOut):
-                    stream.close()
-                    return
-            ClientConnection(self.path, stream, peer, b"https" if context else b"http").serve()
-
-        server = Listener(listener, handle=handle, spawn=Pool(self._most_connections()))
-        server.path = self.path
+        server = Listener(listener, self.path, self._most_connections(), context)
         if self.cfg.workers > 1:
             server.max_accept = 1  # leave some for the other workers
         server.start()
@@ -126,28 +86,9 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             self.log.warning("at most %d client connections, not %d: ulimit -n is %d", most, wanted, soft)
         return most
 
-    def _stop(self, servers: list[StreamServer]) -> None:
-        """Answer what comes with `Connection: close`, stop accepting, finish what is in hand, then go.
-
-        Who is told to close comes back with a new connection at once. So we accept on while there are clients to be
-        told: at a reload the new workers serve beside us by then, at a restart they are waited for but a moment.
-        """
+    def _stop(self, servers: list[Listener]) -> None:
         path = self.path
-        path.draining = True
-        begun = time.monotonic()
-        while (elapsed_s := time.monotonic() - begun) < ACCEPT_ON_S or path.connections:
-            self.tmp.notify()
-            if elapsed_s > self.cfg.graceful_timeout:
-                break
-            if elapsed_s > IDLE_GRACE_S:
-                for server in servers:
-                    server.close()
-                for connection in path.connections:
-                    if not connection.busy:
-                        connection.stream.interrupt()
-            gevent.sleep(0.05)
-        for server in servers:
-            server.close()
+        finish(path, servers, self.cfg.graceful_timeout, self.tmp.notify)
         if path.connections:
             self.log.warning("stopped with %d connections still busy", len(path.connections))
         for server in servers:

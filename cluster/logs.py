@@ -4,13 +4,16 @@ Each flush is one `write` with O_APPEND, so lines of different workers never mix
 size renames it under a lock; the others notice at their next flush that the name means another file now.
 """
 
-import fcntl
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from cluster import file_lock
+
 FLUSH_BYTES = 65536
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class LineLog:
@@ -75,25 +78,22 @@ class LineLog:
                 same = False
             if same and mine.st_size < self._max_bytes:
                 return
-            if same:
-                self._rotate(mine.st_ino)
             os.close(self._fd)
             self._fd = -1
+            if same:
+                self._rotate(mine.st_ino)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._fd = os.open(self.path, _APPEND, 0o640)
 
     def _rotate(self, inode: int) -> None:
-        lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with file_lock.alone(self.path.with_name(self.path.name + ".lock"), 0o640):
             if not self.path.exists() or self.path.stat().st_ino != inode:
                 return  # another process was first
-            for n in range(self._keep, 0, -1):
-                older = self.path if n == 1 else self._numbered(n - 1)
-                if older.exists():
-                    older.rename(self._numbered(n))
-        finally:
-            os.close(lock)
+            with contextlib.suppress(PermissionError):  # Windows renames nothing that somebody reads: the next time
+                for n in range(self._keep, 0, -1):
+                    older = self.path if n == 1 else self._numbered(n - 1)
+                    if older.exists():
+                        older.replace(self._numbered(n))
 
     def _numbered(self, n: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{n}")

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple, NoReturn
 from gevent import get_hub, getcurrent
 
 READ_BYTES = 64 * 1024
+_PEEK = socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0)
+_LINGER = "hh" if sys.platform == "win32" else "ii"  # struct linger
 
 
 class ClientGone(ConnectionResetError):
@@ -49,7 +52,7 @@ def take_in(environ: dict[str, Any]) -> Body:
 
 
 def _socket(environ: dict[str, Any]) -> socket.socket | None:
-    """The connection, under gunicorn; None elsewhere."""
+    """The connection, under gunicorn and cluster/serving/wsgi.py; None elsewhere."""
     return environ.get("gunicorn.socket")
 
 
@@ -69,7 +72,7 @@ def watched(environ: dict[str, Any]) -> Iterator[None]:
 
     def readable() -> None:
         try:
-            gone = not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            gone = not sock.recv(1, _PEEK)
         except BlockingIOError:
             return
         except OSError:
@@ -90,5 +93,5 @@ def hang_up(environ: dict[str, Any]) -> NoReturn:
     """End the connection without a byte of an answer: reset (RST), not closed in order."""
     sock = _socket(environ)
     if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
     raise ClientGone

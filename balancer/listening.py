@@ -1,0 +1,78 @@
+"""Taking client connections from a listening socket, and ending in order: the same under gunicorn and without it."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
+
+from balancer.connection import ClientConnection
+from balancer.datapath import DataPath
+from balancer.stream import Stream, TimedOut
+from balancer.tls import TlsStream
+
+ACCEPT_ON_S = 1.0  # how long a worker that stops accepts on, even when nobody is connected: new ones may be starting
+IDLE_GRACE_S = 3.0  # how long it accepts on and idle kept-alive connections are still read, while there are any
+
+
+class Listener(StreamServer):
+    """Accepts; when descriptors run out, kept connections to nodes go first."""
+
+    def __init__(self, listener: Any, path: DataPath, most: int, context: ssl.SSLContext | None = None) -> None:
+        """`most`: connections at once. `context`: TLS towards clients."""
+        super().__init__(listener, handle=self._serve, spawn=Pool(most))
+        self._path = path
+        self._context = context
+
+    def do_read(self) -> Any:
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        self._path.close_idle()
+        return super().do_read()  # if that fails too, gevent tries again later and later
+
+    def _serve(self, sock: Any, peer: Any) -> None:
+        path, context = self._path, self._context
+        if isinstance(peer, tuple):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is None:
+            stream = Stream(sock, path.waits)
+        else:
+            stream = TlsStream(sock, path.waits, context)
+            try:
+                stream.handshake(path.timeouts.head_s)
+            except (OSError, TimedOut):
+                stream.close()
+                return
+        ClientConnection(path, stream, peer, b"https" if context else b"http").serve()
+
+
+def finish(path: DataPath, servers: Sequence[Listener], grace_s: float, beat: Callable[[], None]) -> None:
+    """Answer what comes with `Connection: close`, stop accepting, finish what is in hand, then go.
+
+    Who is told to close comes back with a new connection at once. So we accept on while there are clients to be
+    told: at a reload the new workers serve beside us by then, at a restart they are waited for but a moment.
+    `beat` is called all the while; connections that are still busy after `grace_s` are left in `path.connections`.
+    """
+    path.draining = True
+    begun = monotonic()
+    while (elapsed_s := monotonic() - begun) < ACCEPT_ON_S or path.connections:
+        beat()
+        if elapsed_s > grace_s:
+            break
+        if elapsed_s > IDLE_GRACE_S:
+            for server in servers:
+                server.close()
+            for connection in path.connections:
+                if not connection.busy:
+                    connection.stream.interrupt()
+        gevent.sleep(0.05)
+    for server in servers:
+        server.close()
