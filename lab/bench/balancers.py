@@ -6,34 +6,16 @@ it has them. Beyond that their settings are the ones that suit them best; docs/p
 """
 
 import json
-import os
-import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from balancer.algorithms import ALGORITHMS
+from lab.bench import peers
+from lab.bench.place import HEALTH, MANY, Place, find
 from lab.bench.processes import Command
 from lab.bench.scenarios import ANSWERS, Setup
-
-SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-HEALTH = "/health"
-MANY = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one balancer works in a run."""
-
-    folder: Path
-    """Its own: configuration, logs, state."""
-    port: int
-    """Traffic."""
-    control_port: int
-    """Free for whatever else it listens on."""
-    nodes: Sequence[int]
-    """Ports of the nodes, on loopback."""
-    setup: Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +31,17 @@ class Balancer:
     """Prints its version."""
     modules: tuple[str, ...] = ()
     """Python modules that must be there."""
+    algorithms: Mapping[str, object] = field(default_factory=dict)
+    """Those of ours that it has too, by our names."""
 
+    def can(self, setup: Setup) -> bool:
+        """Whether it has what the setup asks for."""
+        return setup.algorithm in self.algorithms
 
-def find(program: str) -> str | None:
-    """Where a program is; also where only root has it on the path."""
-    return shutil.which(program, path=SEARCH)
+    @property
+    def found(self) -> bool:
+        """Whether its programs are on this machine."""
+        return all(find(program) for program in self.programs)
 
 
 def fairlead(place: Place) -> list[Command]:
@@ -64,6 +52,7 @@ def fairlead(place: Place) -> list[Command]:
             {
                 "name": "b1", "port": place.port, "control_port": place.control_port,
                 "workers": place.setup.workers, "algorithm": place.setup.algorithm,
+                "tls": {"certificate": str(place.certificate), "key": str(place.key)} if place.setup.tls else None,
             }
         ],
         "nodes": [
@@ -85,83 +74,6 @@ def fairlead(place: Place) -> list[Command]:
     ]
 
 
-def haproxy(place: Place) -> list[Command]:
-    """HAProxy logs to its standard output, one write a line: no syslog daemon shares the work."""
-    balance = {"least_connections": "leastconn"}.get(place.setup.algorithm, "roundrobin")
-    servers = "\n".join(f"    server l{i} 127.0.0.1:{port}" for i, port in enumerate(place.nodes, 1))
-    (place.folder / "haproxy.cfg").write_text(f"""\
-global
-    nbthread {place.setup.workers}
-    log stdout format raw local0 info
-defaults
-    mode http
-    log global
-    option httplog
-    option forwardfor
-    option redispatch
-    timeout connect 1s
-    timeout client 65s
-    timeout server 30s
-frontend traffic
-    bind 127.0.0.1:{place.port}
-    unique-id-format %{{+X}}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid
-    unique-id-header X-Request-Id
-    http-request set-header X-Forwarded-Host %[req.hdr(host)]
-    http-request set-header X-Forwarded-Proto http
-    http-response set-header X-Request-Id %[unique-id]
-    http-response set-header X-Node %s
-    default_backend nodes
-backend nodes
-    balance {balance}
-    http-reuse always
-    option httpchk GET {HEALTH}
-    default-server check inter 1s rise 2 fall 3
-{servers}
-""")
-    argv = [find("haproxy") or "haproxy", "-db", "-f", str(place.folder / "haproxy.cfg")]
-    return [Command(argv, place.folder / "access.log")]
-
-
-def nginx(place: Place) -> list[Command]:
-    """nginx buffers its access log, as ours does; it has no active probes in the free edition."""
-    servers = "\n".join(f"        server 127.0.0.1:{port};" for port in place.nodes)
-    method = "least_conn;" if place.setup.algorithm == "least_connections" else ""
-    return [
-        nginx_command(
-            place.folder,
-            place.setup.workers,
-            f"""\
-    access_log {place.folder}/access.log combined buffer=64k flush=1s;
-    upstream nodes {{
-        {method}
-{servers}
-        keepalive 256;
-        keepalive_requests {MANY};
-    }}
-    server {{
-        listen 127.0.0.1:{place.port} backlog=2048;
-        keepalive_requests {MANY};
-        client_max_body_size 0;
-        location / {{
-            proxy_pass http://nodes;
-            proxy_http_version 1.1;
-            proxy_request_buffering off;
-            proxy_max_temp_file_size 0;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Host $http_host;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Request-Id $request_id;
-            add_header X-Request-Id $request_id;
-            add_header X-Node $upstream_addr;
-        }}
-    }}
-""",
-        )
-    ]
-
-
 def naive(place: Place) -> list[Command]:
     """lab/bench/naive.py: one gevent worker as a beginner would start it, with gunicorn's own access log."""
     argv = [
@@ -169,6 +81,8 @@ def naive(place: Place) -> list[Command]:
         "-b", f"127.0.0.1:{place.port}", "--access-logfile", str(place.folder / "access.log"),
         "--no-control-socket", "lab.bench.naive:application",
     ]  # fmt: skip
+    if place.setup.tls:
+        argv += ["--certfile", str(place.certificate), "--keyfile", str(place.key)]
     environment = {"NAIVE_NODES": ",".join(f"127.0.0.1:{port}" for port in place.nodes)}
     return [Command(argv, place.folder / "naive.log", environment)]
 
@@ -182,7 +96,7 @@ def nodes(folder: Path, ports: Sequence[int]) -> Command:
     files.chmod(0o755)
     listen = "\n".join(f"        listen 127.0.0.1:{port} backlog=2048;" for port in ports)
     small = "x" * ANSWERS["/small"]
-    return nginx_command(
+    return peers.nginx_command(
         folder,
         1,
         f"""\
@@ -203,36 +117,16 @@ def nodes(folder: Path, ports: Sequence[int]) -> Command:
     )
 
 
-def nginx_command(folder: Path, workers: int, http: str) -> Command:
-    """nginx in the foreground, with everything that it writes under `folder`."""
-    user = "user root;" if os.geteuid() == 0 else ""  # else its workers may not read the folder
-    paths = "\n".join(
-        f"    {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(f"""\
-{user}
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-worker_processes {workers};
-events {{ worker_connections 8192; }}
-http {{
-{paths}
-    keepalive_timeout 65s;
-{http}}}
-""")
-    argv = [find("nginx") or "nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    return Command(argv, folder / "nginx.log")
-
-
 _PYTHON = (sys.executable, "--version")
 
 BALANCERS = {
     balancer.key: balancer
     for balancer in (
-        Balancer("fairlead", fairlead, version=_PYTHON),
-        Balancer("haproxy", haproxy, programs=("haproxy",), version=("haproxy", "-v")),
-        Balancer("nginx", nginx, programs=("nginx",), version=("nginx", "-v")),
-        Balancer("naive", naive, version=_PYTHON, modules=("requests",)),
+        Balancer("fairlead", fairlead, version=_PYTHON, algorithms=ALGORITHMS),
+        Balancer("haproxy", peers.haproxy, ("haproxy",), ("haproxy", "-v"), algorithms=peers.HAPROXY),
+        Balancer("nginx", peers.nginx, ("nginx",), ("nginx", "-v"), algorithms=peers.NGINX),
+        Balancer("envoy", peers.envoy, ("envoy",), ("envoy", "--version"), algorithms=peers.ENVOY),
+        Balancer("caddy", peers.caddy, ("caddy",), ("caddy", "version"), algorithms=peers.CADDY),
+        Balancer("naive", naive, version=_PYTHON, modules=("requests",), algorithms={"round_robin": ""}),
     )
 }

@@ -74,7 +74,7 @@ def run(wrk: str, scenario: Scenario, port: int, seconds: int, folder: Path, cpu
     argv = [wrk, "-t1", f"-c{scenario.connections}", f"-d{seconds}s", f"--timeout={LATE_S}s", f"--script={lua}"]
     for header in scenario.headers:
         argv += ["-H", header]
-    argv.append(f"http://127.0.0.1:{port}{scenario.path}")
+    argv.append(f"{scenario.setup.scheme}://127.0.0.1:{port}{scenario.path}")
     with on_cpu(cpu):
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode:

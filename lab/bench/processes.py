@@ -95,6 +95,16 @@ def memory_mb(root: int) -> float:
     return kib * 1024 / 1e6
 
 
+def written_mb(root: int) -> float:
+    """Memory that a process tree has written and shares with nobody, in MB: grows only when it holds more itself."""
+    kib = 0
+    for pid in tree(read_stats(), root):
+        with contextlib.suppress(OSError):
+            rollup = (PROC / str(pid) / "smaps_rollup").read_text()
+            kib += sum(int(size) for size in re.findall(r"^Private_Dirty:\s+(\d+) kB", rollup, re.MULTILINE))
+    return kib * 1024 / 1e6
+
+
 def machine_cpu_s() -> float:
     """CPU seconds that all processes of the machine, and the kernel for them, have used since it started."""
     words = (PROC / "stat").read_text().split("\n", 1)[0].split()[1:]

@@ -54,6 +54,8 @@ class Row(TypedDict):
     other_cpu_pct: float  # of one CPU: what did not belong to the bench
     limit: str  # which side had no CPU left: balancer, load or none
     vs_haproxy: float | None  # requests_per_cpu_s against that balancer's; None when it was not measured
+    vs_envoy: float | None
+    vs_caddy: float | None
     vs_naive: float | None
     rounds: int
     seconds: int  # a round
@@ -86,6 +88,8 @@ def row(scenario: str, balancer: str, samples: Sequence[Sample], seconds: int) -
         other_cpu_pct=middle(lambda s: 100 * s.other_cpu_s / s.elapsed_s, 1),
         limit="balancer" if cpu_pct >= SATURATED_PCT else "load" if load_cpu_pct >= SATURATED_PCT else "none",
         vs_haproxy=None,
+        vs_envoy=None,
+        vs_caddy=None,
         vs_naive=None,
         rounds=len(samples),
         seconds=seconds,
@@ -93,11 +97,11 @@ def row(scenario: str, balancer: str, samples: Sequence[Sample], seconds: int) -
 
 
 def add_ratios(rows: Sequence[Row]) -> None:
-    """Set `vs_haproxy` and `vs_naive` of each row from the rows of the same scenario."""
+    """Set the ratios of each row from the rows of the same scenario."""
     rates = {(row["scenario"], row["balancer"]): row["requests_per_cpu_s"] for row in rows}
     for each in rows:
-        peers = [rates.get((each["scenario"], peer)) for peer in ("haproxy", "naive")]
-        each["vs_haproxy"], each["vs_naive"] = [
+        peers = [rates.get((each["scenario"], peer)) for peer in ("haproxy", "envoy", "caddy", "naive")]
+        each["vs_haproxy"], each["vs_envoy"], each["vs_caddy"], each["vs_naive"] = [
             round(each["requests_per_cpu_s"] / peer, 3) if peer else None for peer in peers
         ]
 

@@ -4,13 +4,15 @@ import contextlib
 import http.client
 import json
 import resource
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.bench import load
-from lab.bench.balancers import BALANCERS, Place, find, nodes
+from lab.bench.balancers import BALANCERS, nodes
+from lab.bench.place import Place, find
 from lab.bench.processes import Processes, StartError, free_ports, machine_cpu_s, memory_mb, read_stats, tree_cpu_s
 from lab.bench.rows import Row, Sample, add_ratios, rotated, row
 from lab.bench.scenarios import ANSWERS, Scenario, Setup
@@ -63,7 +65,8 @@ class Bench:
 
     def _start(self, setup: Setup, folder: Path, processes: Processes) -> tuple[int, dict[str, Running]]:
         """The nodes' pid, and the balancers by key, all answering."""
-        ports = iter(free_ports(setup.nodes + 2 * len(self.balancers)))
+        keys = [key for key in self.balancers if BALANCERS[key].can(setup)]
+        ports = iter(free_ports(setup.nodes + 2 * len(keys)))
         node_ports = [next(ports) for _ in range(setup.nodes)]
         proxy_cpu, load_cpu = self.cpus
         (folder / "nodes").mkdir(parents=True)
@@ -72,14 +75,16 @@ class Bench:
             wait_until_answers("a node", port, processes)
         running: dict[str, Running] = {}
         places: dict[str, Place] = {}
-        for key in self.balancers:
+        for key in keys:
             place = Place(folder / key, next(ports), next(ports), node_ports, setup)
             place.folder.mkdir()
+            if setup.tls:
+                place.make_certificate()
             pids = [processes.start(command, proxy_cpu) for command in BALANCERS[key].commands(place)]
             running[key] = Running(key, place.port, pids[0], pids[1] if pids[1:] else None)
             places[key] = place
         for each in running.values():
-            wait_until_answers(each.key, each.port, processes)
+            wait_until_answers(each.key, each.port, processes, setup.tls)
         if "fairlead" in places:
             wait_until_probed(places["fairlead"], processes)
         return backends, running
@@ -93,7 +98,7 @@ class Bench:
         if self.warm_up_s:
             self.say(f"{scenario.key}: warm-up")
             for each in running.values():
-                self._load(each, scenario, self.warm_up_s)
+                self._load(each, scenario, max(self.warm_up_s, scenario.least_s))
         for turn in range(self.rounds):
             order = rotated(list(running), turn)
             self.say(f"{scenario.key}: round {turn + 1} of {self.rounds}: {' '.join(order)}")
@@ -101,7 +106,7 @@ class Bench:
                 processes.check()
                 samples[key].append(self._sample(running[key], scenario, backends))
         for key in running:
-            yield row(scenario.key, key, samples[key], self.seconds)
+            yield row(scenario.key, key, samples[key], max(self.seconds, scenario.least_s))
 
     def _load(self, target: Running, scenario: Scenario, seconds: int) -> load.Load:
         return load.run(find("wrk") or "wrk", scenario, target.port, seconds, self.folder, self.cpus[1])
@@ -114,8 +119,9 @@ class Bench:
             load_s = tree_cpu_s(stats, backends) + ended.ru_utime + ended.ru_stime
             return time.monotonic(), tree_cpu_s(stats, target.pid), control_s, load_s, machine_cpu_s()
 
+        seconds = max(self.seconds, scenario.least_s)
         before = used()
-        counted = self._load(target, scenario, self.seconds)
+        counted = self._load(target, scenario, seconds)
         after = used()
         elapsed_s, traffic_s, control_s, load_s, machine_s = (b - a for a, b in zip(before, after, strict=True))
         control_mb = memory_mb(target.control_pid) if target.control_pid else 0.0
@@ -135,9 +141,16 @@ class Bench:
 # -- before anything is measured -------------------------------------------------------------------------------------
 
 
-def get(port: int, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-    """Status and body of one answer. OSError or HTTPException when there is none."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+def get(
+    port: int, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, tls: bool = False
+) -> tuple[int, bytes]:
+    """Status and body of one answer. OSError or HTTPException when there is none. No certificate is checked."""
+    made: http.client.HTTPConnection = (
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=ssl._create_unverified_context())
+        if tls
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    )
+    with contextlib.closing(made) as connection:
         connection.request("GET" if body is None else "POST", path, body, dict(headers or {}))
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -156,9 +169,9 @@ def wait_until(true: Callable[[], bool], what: str, processes: Processes) -> Non
         time.sleep(0.05)
 
 
-def wait_until_answers(name: str, port: int, processes: Processes) -> None:
+def wait_until_answers(name: str, port: int, processes: Processes, tls: bool = False) -> None:
     """Until it answers 200."""
-    wait_until(lambda: get(port, "/small")[0] == 200, f"{name} answers on port {port}", processes)
+    wait_until(lambda: get(port, "/small", tls=tls)[0] == 200, f"{name} answers on port {port}", processes)
 
 
 def wait_until_probed(place: Place, processes: Processes) -> None:
@@ -175,7 +188,7 @@ def wait_until_probed(place: Place, processes: Processes) -> None:
 def check_answer(target: Running, scenario: Scenario) -> None:
     """StartError when a balancer's answer is not the whole one: nobody should win by sending less."""
     body = b"x" * scenario.upload_bytes if scenario.upload_bytes else None
-    status, answer = get(target.port, scenario.path, body)
+    status, answer = get(target.port, scenario.path, body, tls=scenario.setup.tls)
     if status != 200 or len(answer) != ANSWERS[scenario.path]:
         raise StartError(
             f"{target.key} answered {scenario.path} with {status} and {len(answer)} bytes, "

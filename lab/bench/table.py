@@ -11,7 +11,7 @@ from lab.bench.scenarios import SCENARIOS
 
 _COLUMNS = (
     "balancer", "requests / CPU s", "± spread", "MB / CPU s", "p50 ms", "p99 ms", "memory MB", "errors",
-    "vs haproxy", "vs naive", "requests / s", "its CPU", "load CPU",
+    "vs haproxy", "vs envoy", "vs caddy", "vs naive", "requests / s", "its CPU", "load CPU",
 )  # fmt: skip
 
 DISTURBED_PCT = 10
@@ -75,6 +75,8 @@ def _table(key: str, rows: list[Row]) -> Table:
             f"{row['rss_mb']:.0f}",
             str(row["errors"]),
             _ratio(row["vs_haproxy"]),
+            _ratio(row["vs_envoy"]),
+            _ratio(row["vs_caddy"]),
             _ratio(row["vs_naive"]),
             f"{row['requests_per_s']:,.0f}",
             f"{row['cpu_pct']:.0f} %",

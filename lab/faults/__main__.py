@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from lab.bench.__main__ import facts
-from lab.bench.balancers import find
+from lab.bench.place import find
 from lab.bench.processes import StartError
 from lab.faults.balancers import BALANCERS
 from lab.faults.registry import FAULTS

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.bench.balancers import HEALTH, Place, find, nginx_command
+from lab.bench.peers import nginx_command
+from lab.bench.place import HEALTH, Place, find
 from lab.bench.processes import Command
 
 CONNECT_S, FIRST_BYTE_S, HEAD_S, PROBE_S = 1.0, 3.0, 10.0, 0.5

@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.bench.balancers import Place
-from lab.bench.processes import Command, Processes, StartError, free_ports, memory_mb, read_stats, tree
+from lab.bench.place import Place
+from lab.bench.processes import Command, Processes, StartError, free_ports, read_stats, tree, written_mb
 from lab.bench.run import get, wait_until
 from lab.bench.scenarios import Setup
 from lab.faults.balancers import BALANCERS
@@ -232,8 +232,8 @@ class Stage:
         return max(self.workers(), key=lambda pid: stats[pid].cpu_s)
 
     def memory_mb(self) -> float:
-        """Of the processes that carry the traffic."""
-        return memory_mb(self.traffic_pid)
+        """What the processes that carry the traffic hold themselves."""
+        return written_mb(self.traffic_pid)
 
     def reload(self) -> None:
         """Have it read its configuration again."""

