@@ -37,7 +37,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 MAX_BODY_BYTES = 512 * 1024
-VENDOR = ("uPlot.iife.min.js", "uPlot.min.css")
 
 
 class Dashboard:
@@ -120,7 +119,6 @@ class Dashboard:
             role=role.value,
             signed_in=self._session.signed_in(),
             lab=self._lab is not None,
-            assets=self._static.has(VENDOR),
             modules=self._static.modules(with_lab=self._lab is not None),
             release=self._release,
         )

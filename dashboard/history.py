@@ -1,6 +1,6 @@
 """What the charts show after a reload: one point a second for five minutes, kept by the server.
 
-Columns, not rows: they compress better, and uPlot wants columns. Bounded by construction.
+Columns, not rows: they compress better, and a plot wants columns. Bounded by construction.
 """
 
 from collections import deque

@@ -52,10 +52,6 @@ class StaticFiles:
         answer.make_conditional(request)
         return answer
 
-    def has(self, vendor: tuple[str, ...]) -> bool:
-        """Whether the front-end files of others are there."""
-        return all((self._folder / "vendor" / name).is_file() for name in vendor)
-
     def modules(self, with_lab: bool) -> list[str]:
         """The page's ES modules, so that the browser need not find them one by one."""
         names = [path.relative_to(self._folder / "js").as_posix() for path in (self._folder / "js").rglob("*.js")]

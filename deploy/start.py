@@ -1,6 +1,5 @@
 """Start this machine's share of the fleet and wait until every part answers."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -45,7 +44,6 @@ def start(config: Path, lan: bool, open_browser: bool) -> int:
         conf = render.supervisord_conf(fleet, options)
         _check(config, here)
         check_ports(fleet, programs, lan)
-        _front_end_files(fleet, here)
         began = time.monotonic()
         old_logs = {path: path.stat().st_size for path in here.logs.glob("*.log")}
         try:
@@ -93,17 +91,6 @@ def _check(config: Path, here: Here) -> None:
     done = subprocess.run(command, cwd=here.project, capture_output=True, text=True)
     if done.returncode:
         raise CheckFailed(done.stderr.strip())
-
-
-def _front_end_files(fleet: Fleet, here: Here) -> None:
-    if fleet.dashboard is None or importlib.util.find_spec("dashboard.assets.install") is None:
-        return
-    done = subprocess.run(
-        [sys.executable, "-m", "dashboard.assets.install"], cwd=here.project, capture_output=True, text=True
-    )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        print(f"Going on without the page's charts: {said[0]}", file=sys.stderr)
 
 
 def _launch(here: Here, conf: str, started: Started) -> None:

@@ -1,12 +1,9 @@
 """plan, deploy, rollback: bring hosts to a release, rolling and gated."""
 
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 
-from cluster import paths
 from cluster.errors import FairleadError
 from deploy import plan, wheelhouse
 from deploy.command import Command
@@ -78,15 +75,8 @@ def fetch(command: Command) -> None:
 
 
 def _release(command: Command) -> Release:
-    """The release of now; checked, with the page's files in it."""
+    """The release of now; checked."""
     command.check_config()
-    if command.fleet.dashboard:
-        done = subprocess.run(
-            [sys.executable, "dashboard/assets/install.py"], cwd=paths.PROJECT, capture_output=True, text=True
-        )
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-            command.report.say(f"Going on without the page's charts: {said[0]}", "yellow")
     release = build(command.fleet, command.config)
     command.outcome.release = release.id
     return release

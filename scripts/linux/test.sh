@@ -39,7 +39,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     (install "${missing[@]}") </dev/null >&2 || fail "apt could not install: ${missing[*]}"
 fi
 
-"$PYTHON" dashboard/assets/install.py --tests >&2
+"$PYTHON" tests/browser/install_axe.py >&2
 # All checks are run, whatever the first ones say; pytest is last, so that its summary is the last line.
 failed=0
 for check in "ruff check ." "ruff format --check ." mypy; do

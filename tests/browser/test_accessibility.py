@@ -19,7 +19,7 @@ Open = Callable[..., Page]
 
 def violations(page: Page) -> list[str]:
     """What axe finds on the page as it stands: rule, element, why."""
-    assert AXE.is_file(), "axe-core is missing: python dashboard/assets/install.py --tests"
+    assert AXE.is_file(), "axe-core is missing: python tests/browser/install_axe.py"
     page.evaluate(AXE.read_text())
     found: Any = page.evaluate("(tags) => axe.run({runOnly: tags})", TAGS)
     assert len(found["passes"]) > 15

@@ -276,20 +276,6 @@ def test_the_theme_follows_the_system_and_can_be_chosen(open_page: Open) -> None
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
-def test_without_the_front_end_files_the_table_still_moves(open_page: Open, running: RunningDashboard) -> None:
-    page = open_page(troubles=True)
-    page.route("**/vendor/*", lambda route: route.abort())
-    page.goto(running.url)
-    live(page)
-    expect(page.locator(".plot").first).to_contain_text("Charts need the front-end files")
-    before = cell(page, "l1", "rps")
-    page.wait_for_function(
-        "(was) => document.querySelector('tr[data-node=l1] [data-f=rps]').innerText !== was", arg=before
-    )
-    act(page, "l1", "draining")
-    expect(page.locator('tr[data-node="l1"] [data-badge]')).to_contain_text("draining")
-
-
 def test_without_a_socket_the_page_asks(open_page: Open, running: RunningDashboard) -> None:
     page = open_page(troubles=True)
     page.route_web_socket(re.compile("socket.io"), lambda socket: socket.close())

@@ -75,6 +75,6 @@ def test_no_markup_is_made_from_text() -> None:
 
 
 def test_the_lock_file_names_no_registry_and_pins_every_file() -> None:
-    lock = (PAGE / "assets/package-lock.json").read_text()
+    lock = (PAGE.parent / "tests/browser/package-lock.json").read_text()
     assert '"resolved"' not in lock
     assert lock.count('"integrity": "sha512-') == lock.count('"node_modules/')

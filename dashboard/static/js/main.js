@@ -3,7 +3,7 @@
 import { drawAdvice, wireAdvice } from "./advice.js";
 import { drawAlgorithms, wireAlgorithms } from "./algorithms.js";
 import { drawCardNumbers, drawCards, wireCards } from "./cards.js";
-import { drawCharts, withoutCharts } from "./charts.js";
+import { drawCharts } from "./charts.js";
 import { connect } from "./connection.js";
 import { drawControls, wireControls } from "./controls.js";
 import { attribute, find, text } from "./dom.js";
@@ -63,7 +63,6 @@ addEventListener("modechange", numbers);
 
 for (const wire of [wireControls, wireAlgorithms, wireAdvice, wireCards, wireSort, wireEmpty, wireEvents, wireViews, wireKeys]) wire();
 lab?.wireLab();
-if (!window.uPlot) withoutCharts();
 
 const pause = find("#pause");
 pause.addEventListener("click", () => {

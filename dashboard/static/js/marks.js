@@ -4,36 +4,32 @@ import { token } from "./dom.js";
 import { MARKS } from "./events.js";
 import { store } from "./store.js";
 
-/** Dashed lines with a letter; a hook of uPlot. */
-export function drawMarks(uplot) {
-  const { ctx, bbox } = uplot;
-  const ratio = devicePixelRatio || 1;
-  const [start, end] = [uplot.scales.x.min, uplot.scales.x.max];
-  let last = -Infinity;
-  ctx.save();
-  ctx.font = `600 ${10 * ratio}px system-ui, sans-serif`;
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  for (const event of marked(start, end)) {
-    const x = Math.round(uplot.valToPos(event.at, "x", true));
-    if (x - last < 15 * ratio) continue;
-    last = x;
-    ctx.strokeStyle = token("--edge");
-    ctx.lineWidth = ratio;
-    ctx.setLineDash([3 * ratio, 3 * ratio]);
-    ctx.beginPath();
-    ctx.moveTo(x, bbox.top + 14 * ratio);
-    ctx.lineTo(x, bbox.top + bbox.height);
-    ctx.stroke();
-    ctx.setLineDash([]);
-    ctx.fillStyle = token("--muted");
-    ctx.beginPath();
-    ctx.roundRect(x - 7 * ratio, bbox.top, 14 * ratio, 14 * ratio, 3 * ratio);
-    ctx.fill();
-    ctx.fillStyle = token("--surface");
-    ctx.fillText(MARKS[event.kind], x, bbox.top + 7.5 * ratio);
+/** Dashed lines with a letter, on a plot's frame. */
+export function drawMarks(context, { x, first, last, top, bottom, rem }) {
+  const size = rem;
+  let before = -Infinity;
+  context.font = `600 ${rem * 0.72}px ${getComputedStyle(document.body).fontFamily}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  for (const event of marked(first, last)) {
+    const place = Math.round(x(event.at)) + 0.5;
+    if (place - before < size + 1) continue;
+    before = place;
+    context.strokeStyle = token("--edge");
+    context.lineWidth = 1;
+    context.setLineDash([3, 3]);
+    context.beginPath();
+    context.moveTo(place, top + size);
+    context.lineTo(place, bottom);
+    context.stroke();
+    context.setLineDash([]);
+    context.fillStyle = token("--muted");
+    context.beginPath();
+    context.roundRect(place - size / 2, top, size, size, size / 5);
+    context.fill();
+    context.fillStyle = token("--surface");
+    context.fillText(MARKS[event.kind], place, top + size * 0.54);
   }
-  ctx.restore();
 }
 
 /** Events between two times that are marked, oldest first; of those within a hundredth of the span, one. */
