@@ -73,6 +73,7 @@ class Run:
             if line:
                 said = line
                 self.progress = self._reads(line, self.progress)
+        process.stdout.close()  # type: ignore[union-attr]
         code = process.wait()
         if self.state == "running":
             self.state = "done" if code in GOOD_CODES else "failed"

@@ -120,50 +120,60 @@ def test_history_and_events_are_there_for_who_comes_later(running: RunningDashbo
     second.socket.close()
 
 
-def test_what_three_nodes_cost_on_the_wire(running: RunningDashboard) -> None:
-    """Every byte that TCP carries to a browser in steady state, through a relay that counts: at most 1 KiB/s."""
-    counted = [0]
-    listener = socket.create_server(("127.0.0.1", 0))
+@pytest.mark.parametrize(("nodes", "most"), [(3, 1024), (30, 4096), (100, 8192)])
+def test_what_a_browser_costs_on_the_wire(tmp_path: Path, nodes: int, most: int) -> None:
+    """Every byte that TCP carries to a browser in steady state, uncompressed, through a relay that counts."""
+    running = RunningDashboard(tmp_path, tuple(f"l{i + 1}" for i in range(nodes)), rps=80.0 * nodes).start()
+    relay = Relay(running.port)
+    browser = Browser(running, port=relay.port, compression=None)
+    browser.emit("watch")
+    hello = len(json.dumps(browser.next("hello")))
+    browser.next("past")
+    browser.next("tick")
+    before, began = relay.counted, time.monotonic()
+    for _ in range(16):
+        browser.next("tick")
+    rate = (relay.counted - before) / (time.monotonic() - began)
+    print(f"{nodes} nodes: {rate:.0f} bytes/s, snapshot {hello} bytes")
+    browser.socket.close()
+    relay.close()
+    running.close()
+    assert most / 20 < rate <= most
+    assert hello <= 64 * 1024
 
-    def relay() -> None:
-        client, _ = listener.accept()
-        server = socket.create_connection(("127.0.0.1", running.port))
 
-        def pump(source: socket.socket, target: socket.socket, count: bool) -> None:
-            while data := _recv(source):
-                if count:
-                    counted[0] += len(data)
-                target.sendall(data)
-            for sock in (source, target):
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+class Relay:
+    """Carries one connection to the dashboard, and counts what comes back."""
 
-        up = threading.Thread(target=pump, args=(client, server, False), daemon=True)
+    def __init__(self, target: int) -> None:
+        self.counted = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._carry, args=(target,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._thread.join(5)
+        self._listener.close()
+
+    def _carry(self, target: int) -> None:
+        client, _ = self._listener.accept()
+        server = socket.create_connection(("127.0.0.1", target))
+        up = threading.Thread(target=self._pump, args=(client, server, False), daemon=True)
         up.start()
-        pump(server, client, True)
+        self._pump(server, client, True)
         up.join(5)
         client.close()
         server.close()
 
-    thread = threading.Thread(target=relay, daemon=True)
-    thread.start()
-    for compression, most in ((None, 1024), ("deflate", 512)):
-        if compression:
-            thread = threading.Thread(target=relay, daemon=True)
-            thread.start()
-        browser = Browser(running, port=listener.getsockname()[1], compression=compression)
-        browser.emit("watch")
-        browser.next("past")
-        browser.next("tick")
-        before, began = counted[0], time.monotonic()
-        for _ in range(10):
-            browser.next("tick")
-        rate = (counted[0] - before) / (time.monotonic() - began)
-        print(f"{compression or 'plain'}: {rate:.0f} bytes/s")
-        assert 50 < rate <= most
-        browser.socket.close()
-        thread.join(5)
-    listener.close()
+    def _pump(self, source: socket.socket, target: socket.socket, count: bool) -> None:
+        while data := _recv(source):
+            if count:
+                self.counted += len(data)
+            target.sendall(data)
+        for sock in (source, target):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 def _recv(sock: socket.socket) -> bytes:
@@ -194,7 +204,7 @@ def test_who_is_hidden_gets_nothing_and_balancers_are_asked_less(running: Runnin
 
 
 def test_more_viewers_cost_the_balancer_nothing(running: RunningDashboard) -> None:
-    browsers = [Browser(running) for _ in range(8)]
+    browsers = [Browser(running) for _ in range(50)]
     for browser in browsers:
         browser.emit("watch")
         browser.next("tick")

@@ -95,7 +95,8 @@ function spawn(seconds, now) {
   const whole = flowing.reduce((sum, target) => sum + (target.per_s ?? 0), 0);
   const scale = Math.min(1, MOST_PER_S / Math.max(whole, 1e-9));
   const key = find("#dots-key");
-  text(key, whole ? (scale < 1 ? `● ≈ ${number(Math.round(1 / scale))} requests` : "● 1 request") : "");
+  const each = Math.round(1 / scale);
+  text(key, whole ? (each > 1 ? `● ≈ ${number(each)} requests` : "● 1 request") : "");
   attribute(key, "hidden", !whole);
   for (const target of flowing) {
     target.element.gathered = (target.element.gathered ?? Math.random()) + (target.per_s ?? 0) * scale * seconds;
