@@ -115,7 +115,7 @@ class Dashboard:
         body = flask.render_template(
             "dashboard.html",
             state=state,
-            numbers=[dict(zip(merge.NODE, row, strict=True)) for row in state["tick"][2]] if state["tick"] else [],
+            numbers=[dict(zip(merge.NODE, row, strict=False)) for row in state["tick"][2]] if state["tick"] else [],
             role=role.value,
             signed_in=self._session.signed_in(),
             lab=self._lab is not None,

@@ -22,6 +22,7 @@ Figure = Literal["rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms"]
 COUNTS: tuple[Count, ...] = ("in_flight", "requests", "errors", "connections", "queued")
 WINDOW: tuple[Figure, ...] = ("rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms")
 TOTALS = (*WINDOW, *COUNTS)
+# A row ends with its last figure that is not 0.
 NODE = ("in_flight", *WINDOW, "errors", "slow_start", "per_s", "failed", "retried")
 BALANCER = ("rps", "errors_per_s", "p99_ms", "in_flight")
 WORDS = (
@@ -171,15 +172,18 @@ def _balancer_row(seen: Seen) -> list[Number]:
 def _row(views: Sequence[wire.NodeView], passed: Passed) -> list[Number]:
     if not views:
         return [None] * len(NODE)
-    return [
+    row = [
         sum(v["in_flight"] for v in views),
         *_window([v["window"] for v in views]),
         sum(v["errors"] for v in views),
-        round(min(v.get("slow_start", 1.0) for v in views), 2),
-        _short(passed.per_s),
+        _short(min(v.get("slow_start", 1.0) for v in views)),
+        round(passed.per_s),  # dots are counted, not read
         passed.failed,
         passed.retried,
     ]
+    while row[-1] == 0:  # mostly nothing failed: a quarter of a hundred nodes' tick
+        row.pop()
+    return row
 
 
 def _window(windows: Sequence[wire.Window]) -> list[Number]:

@@ -207,6 +207,7 @@ def test_more_viewers_cost_the_balancer_nothing(running: RunningDashboard) -> No
     browsers = [Browser(running) for _ in range(50)]
     for browser in browsers:
         browser.emit("watch")
+    for browser in browsers:
         browser.next("tick")
     asked = len(_snapshots(running))
     time.sleep(3)

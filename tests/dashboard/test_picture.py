@@ -60,7 +60,9 @@ def test_a_snapshot_becomes_words_once_and_numbers_each_time() -> None:
     assert balancers == []  # of a single one the totals say all
     assert number == 2
     assert len(totals) == len(merge.TOTALS)
-    assert [len(row) for row in rows] == [len(merge.NODE)] * 3
+    assert all(
+        merge.NODE.index("slow_start") < len(row) <= len(merge.NODE) for row in rows
+    )  # zeros at the end stay out
     assert all(isinstance(value, int | float) for row in rows for value in row)
 
 

@@ -92,7 +92,7 @@ export function events(entries, past = false) {
 }
 
 function numbers([number, totals, rows, balancers = []], fresh) {
-  const named = (names, row) => Object.fromEntries(names.map((name, i) => [name, row[i]]));
+  const named = (names, row) => Object.fromEntries(names.map((name, i) => [name, row[i] === undefined ? 0 : row[i]]));
   if (fresh && (number !== store.tick || !store.tickedAt)) store.tickedAt = performance.now();
   store.tick = number;
   store.totals = named(fields.totals, totals);

@@ -1,0 +1,136 @@
+"""The traffic picture, keys, views, many nodes: what moves, what it says, and that it can be still."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import act, live
+from tests.dashboard.running import RunningDashboard
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Page]
+UNDER_WAY = "import('/static/js/dots.js').then((m) => m.underWay())"
+
+
+def lane(node: str) -> str:
+    return f'.lane[data-node="{node}"]'
+
+
+def test_dots_are_a_bounded_sample(running: RunningDashboard, open_page: Open) -> None:
+    running.control.rps = 5000.0
+    page = open_page()
+    live(page)
+    page.wait_for_function(f"() => {UNDER_WAY}.then((n) => n > 10)")
+    expect(page.locator("#dots-key")).to_have_text(re.compile(r"● ≈ \d+ requests"))
+    page.wait_for_timeout(1500)
+    assert page.evaluate(UNDER_WAY) <= 60
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_function(f"() => {UNDER_WAY}.then((n) => n === 0)")
+
+
+def test_without_motion_there_are_edges_and_numbers_only(open_page: Open) -> None:
+    page = open_page(reduced_motion="reduce")
+    live(page)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(UNDER_WAY) == 0
+    drawn = "document.querySelector('#dots').getContext('2d').getImageData(0, 0, 2000, 1000).data.some((v) => v)"
+    assert page.evaluate(drawn)
+    expect(page.locator(lane("l1") + " .rate b")).to_have_text(re.compile(r"\d"))
+
+
+def test_a_drain_is_seen_in_the_picture(running: RunningDashboard, open_page: Open) -> None:
+    page = open_page()
+    live(page)
+    page.locator(lane("l2") + ' [data-act="draining"]').click()
+    expect(page.locator(lane("l2"))).to_have_attribute("data-state", "draining")
+    expect(page.locator(lane("l2") + " .note")).to_have_text(re.compile("empty: safe to stop|finishing"))
+    expect(page.locator(lane("l2") + ' [data-act="enabled"]')).to_be_focused()
+
+
+def test_the_node_that_hurts_is_named_with_what_to_press(running: RunningDashboard, open_page: Open) -> None:
+    page = open_page()
+    live(page)
+    running.control.set_node("l2", health="down", cause="3 probes failed: timeout after 1.0 s")
+    expect(page.locator("#advice-text")).to_contain_text("l2: 3 probes failed: timeout after 1.0 s")
+    expect(page.locator(lane("l2"))).to_have_attribute("data-pain", "2")
+    expect(page.locator('.node-card[data-node="l2"] [data-f="probe"]')).to_contain_text("7 failed in a row")
+    expect(page.locator('.node-card[data-node="l2"] .strip')).to_have_attribute("aria-label", re.compile("7 failed"))
+
+
+def test_keys_lead_to_views_and_change_no_traffic(running: RunningDashboard, open_page: Open) -> None:
+    page = open_page()
+    live(page)
+    page.locator("h1").click()
+    page.keyboard.press("3")
+    expect(page).to_have_url(re.compile("#events$"))
+    page.keyboard.press("/")
+    expect(page.locator("#find")).to_be_focused()
+    page.keyboard.type("signed in 1p?")  # letters are words now, not keys
+    expect(page.locator("#log li:visible")).to_have_count(0)
+    expect(page.locator("#live-or-not")).to_contain_text("Live")
+    page.locator("h1").click()
+    page.keyboard.press("p")
+    expect(page.locator("#live-or-not")).to_contain_text("Paused")
+    page.keyboard.press("p")
+    page.keyboard.press("?")
+    page.locator("#keys-on").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    expect(page.locator("#live-or-not")).to_contain_text("Live")
+    assert not [order for order in running.control.requests if not order.startswith("GET")]
+
+
+def test_a_projector_shows_the_live_view_large(open_page: Open) -> None:
+    page = open_page(viewport={"width": 1920, "height": 1080})
+    live(page)
+    page.locator("h1").click()
+    page.keyboard.press("b")
+    expect(page.locator("#nodes")).to_be_hidden()
+    expect(page.locator("#share")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") > 20
+
+
+@pytest.mark.parametrize("nodes", [30, 100])
+def test_many_nodes_are_tiles_by_kind(running: RunningDashboard, open_page: Open, nodes: int) -> None:
+    for i in range(3, nodes):
+        running.control.add_node(f"n{i}", i)
+    page = open_page()
+    live(page)
+    expect(page.locator(".node-tile")).to_have_count(nodes)
+    expect(page.locator(".group")).to_have_count(4)
+    expect(page.locator(".kind-name").first).to_have_text(re.compile(r"general · \d+ nodes · [\d.]+/s"))
+    expect(page.locator("#nodes-table")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    expect(page.locator('[data-chart="rates"] .item')).to_have_count(4)
+
+
+def test_the_table_is_sorted_from_the_keyboard_and_stays_under_the_focus(
+    running: RunningDashboard, open_page: Open
+) -> None:
+    running.control.set_node("l3", weight=9)
+    page = open_page()
+    live(page)
+    page.get_by_role("button", name="Table").click()
+    page.locator('[data-sort="weight"]').focus()
+    page.keyboard.press("Enter")
+    rows = page.locator("#rows tr")
+    expect(rows.first).to_have_attribute("data-node", "l3")
+    expect(page.locator('th:has([data-sort="weight"])')).to_have_attribute("aria-sort", "descending")
+    page.locator('tr[data-node="l3"] [data-act="draining"]').focus()
+    running.control.set_node("l1", weight=20)
+    page.wait_for_timeout(1500)
+    expect(rows.first).to_have_attribute("data-node", "l3")
+    page.locator("h1").click()
+    page.locator('[data-sort="name"]').focus()
+    expect(rows.first).to_have_attribute("data-node", "l1")
+
+
+def test_who_presses_while_looking_at_a_card_sees_the_order_there(running: RunningDashboard, open_page: Open) -> None:
+    page = open_page()
+    live(page)
+    running.control.refuse = "not today"
+    act(page, "l1", "maintenance")
+    expect(page.locator('.node-card[data-node="l1"] [data-f="pending"]')).to_contain_text("not today")
