@@ -129,7 +129,7 @@ def test_the_table_is_sorted_from_the_keyboard_and_stays_under_the_focus(
 
 
 def test_who_presses_while_looking_at_a_card_sees_the_order_there(running: RunningDashboard, open_page: Open) -> None:
-    page = open_page()
+    page = open_page(troubles=True)
     live(page)
     running.control.refuse = "not today"
     act(page, "l1", "maintenance")
