@@ -33,7 +33,7 @@ def set_up(place: Place, account: str, files: dict[str, str], note: Callable[[st
         folder.chmod(mode)
     for folder in (place.releases, place.envs, place.incoming):
         folder.mkdir(exist_ok=True)
-    done += _may_log_in(place, account)
+    done += _may_log_in(place, account, note)
     for folder in (place.root, place.shared, place.state, place.logs, place.releases, place.envs, place.incoming):
         shutil.chown(folder, account, account)
     note("sets up the service")
@@ -104,7 +104,7 @@ def _account(place: Place, account: str) -> list[str]:
     return []
 
 
-def _may_log_in(place: Place, account: str) -> list[str]:
+def _may_log_in(place: Place, account: str, note: Callable[[str], None]) -> list[str]:
     """Whoever may log in as the one who sets up may deploy: the same keys."""
     admin = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
     keys = Path(pwd.getpwnam(admin).pw_dir) / ".ssh" / "authorized_keys"
@@ -112,7 +112,8 @@ def _may_log_in(place: Place, account: str) -> list[str]:
     try:
         text = keys.read_text()
     except OSError:
-        return [f"{keys} is not there: {admin} logs in another way, and so must {place.root.name}"]
+        note(f"{keys} is not there: {admin} logs in another way, and so must {account}")
+        return []
     if mine.exists() and mine.read_text() == text:
         return []
     mine.parent.mkdir(mode=0o700, exist_ok=True)

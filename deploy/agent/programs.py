@@ -15,6 +15,8 @@ from deploy.processes import Process, Supervisor, SupervisorGone
 LOG_LINES = 12
 PASSES = 2
 """So many good answers in a row, by the same process, make a program well."""
+SETTLED_S = 2.0
+"""A program younger than that may not yet hear the signal to stop, and would have to be killed in the end."""
 PASSES_WITHOUT_PORT = 6
 """The same for a program that cannot be asked: it must just live on for a while."""
 
@@ -66,6 +68,7 @@ def restart(session: Session, program: Wanted, release: str) -> dict[str, Any]:
         raise Refused("gate", f"Supervisor knows no program {group}")
     elif not (fresh.pid and _of_this_turn(session, fresh, release)):
         session.note(f"stops {group}")
+        time.sleep(max(0.0, SETTLED_S - fresh.uptime_s) if fresh.pid else 0.0)
         rpc.stop(program["process"])
         _until_stopped(session, rpc, {program["process"]})
         rpc.start(program["process"])
@@ -76,7 +79,8 @@ def restart(session: Session, program: Wanted, release: str) -> dict[str, Any]:
 
 def _of_this_turn(session: Session, process: Process, release: str) -> bool:
     switching = session.place.memory().get("switching") or {"at": float("inf")}
-    return process.started_at > switching["at"] and session.machine.release_of(process.pid, session.place) == release
+    begun = switching["at"] // 1  # Supervisor counts whole seconds
+    return process.started_at >= begun and session.machine.release_of(process.pid, session.place) == release
 
 
 def remove_group(session: Session, rpc: Supervisor, group: str) -> None:

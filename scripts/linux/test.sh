@@ -7,7 +7,7 @@ cd "$ROOT"
 
 # Real programs that the tests drive: a browser, other servers to compare with, a load generator, what a virtual LAN is made of.
 declare -A PACKAGE_OF=([chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [jq]=jq [openssl]=openssl
-    [ip]=iproute2 [nft]=nftables [sshd]=openssh-server [ssh]=openssh-client)
+    [ip]=iproute2 [nft]=nftables [systemd-analyze]=systemd [sshd]=openssh-server [ssh]=openssh-client)
 # Of these, the services that must run neither now nor after the next boot: the tests use the programs, on ports of their own.
 declare -A SERVICE_OF=([nginx-light]=nginx [haproxy]=haproxy [openssh-server]=ssh)
 
