@@ -200,7 +200,7 @@ def test_a_release_that_is_on_trial_is_thrown_away_but_no_other(tmp_path: Path) 
 
 def test_a_full_disk_is_told_before_anything_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.agent.releases.room", lambda path: 70 << 20)
-    with pytest.raises(Refused, match="70 MB are free at .*, 114 MB are needed"):
+    with pytest.raises(Refused, match=r"70 MB are free at .*, 114 MB are needed"):
         releases.make_room(session(tmp_path), 50 << 20)
 
 

@@ -58,6 +58,7 @@ class Site:
             "dashboard": {"host": "dash"},
         }
         self.write_config()
+        self.files_before = {host: self.files(host) for host in HOSTS}
 
     def write_config(self) -> None:
         """config.json as `config` says now."""
@@ -118,6 +119,10 @@ class Site:
             " | grep -o 'releases/[0-9a-f]*' | cut -d/ -f2"
         )
         return {host: set(self.on(host, script, check=False).split()) for host in HOSTS}
+
+    def files(self, host: str) -> set[str]:
+        """Every file, folder and link on a host where something could have been left."""
+        return set(self.on(host, "find /etc /opt /home /root /srv /tmp /var /run -print 2>/dev/null").splitlines())
 
     def locked(self) -> list[str]:
         """Hosts whose lock somebody holds."""
