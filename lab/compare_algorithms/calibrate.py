@@ -1,0 +1,110 @@
+"""How much load the fleet takes, found by trying: so that loads can be stated as a share of it.
+
+A ladder: from an unloaded look upwards until the median latency is four times the unloaded one, or something fails.
+The last rung is beyond capacity; what was worked off in its second half is the capacity. Where each request's work is
+known, work is counted instead of requests, which takes the luck of the draw out of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from cluster.errors import StartError
+from lab.load.records import Records
+from lab.load.schedule import Schedule, draw
+from lab.load.summary import problems
+from lab.load.workload import Workload
+
+STEP = 1.4
+RUNG_S = 2.0
+UNLOADED_RPS = 15.0
+TIMES_UNLOADED = 4.0
+MOST_RPS = 20_000.0
+
+
+class Sender(Protocol):
+    """Whatever sends a schedule: this process, or Locust's workers."""
+
+    def run(self, schedule: Schedule) -> Records:
+        """Send it all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One try."""
+
+    rate: float
+    p50_ms: float
+    failed: int
+    worked_off_rps: float
+    """In its second half."""
+    saturated: bool
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was found."""
+
+    capacity_rps: float
+    unloaded_p50_ms: float
+    overhead_ms: float | None
+    """Of an unloaded request, beyond its service time: network, balancer, generator. None: service times not said."""
+    rungs: tuple[Rung, ...]
+    limited_by: str
+    """`fleet`, or `generator`: then the fleet's capacity is higher."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As a dict."""
+        return asdict(self)
+
+
+def calibrate(sender: Sender, workload: Workload, seed: str, say: Callable[[str], None]) -> Calibration:
+    """Climb. StartError when even the unloaded fleet does not answer."""
+    unloaded = sender.run(draw(workload, UNLOADED_RPS, RUNG_S, f"{seed} unloaded"))
+    if not np.any(unloaded.ok):
+        raise StartError(f"no request was answered well: {unloaded.counts()}")
+    p50_ms = float(np.median(unloaded.latencies_ms()))
+    over = (unloaded.rows["done_s"] - unloaded.rows["due_s"]) * 1e3 - unloaded.rows["service_ms"]
+    over = over[~np.isnan(over)]
+    overhead_ms = float(np.median(over)) if len(over) else None
+    rungs: list[Rung] = []
+    rate = UNLOADED_RPS * 2
+    while True:
+        records = sender.run(draw(workload, rate, RUNG_S, f"{seed} rung {len(rungs)}"))
+        rung = judge(records, workload, rate, p50_ms)
+        rungs.append(rung)
+        say(f"{rate:6.0f}/s: p50 {rung.p50_ms:7.1f} ms{', saturated' if rung.saturated else ''}")
+        if rung.saturated:
+            worked_off = max(each.worked_off_rps for each in rungs)
+            return Calibration(worked_off, p50_ms, overhead_ms, tuple(rungs), "fleet")
+        if rung.problems or rate > MOST_RPS:
+            good = [each.rate for each in rungs if not each.problems]
+            capacity = max(good, default=rungs[0].rate)
+            return Calibration(capacity, p50_ms, overhead_ms, tuple(rungs), "generator")
+        rate *= STEP
+
+
+def judge(records: Records, workload: Workload, rate: float, unloaded_p50_ms: float) -> Rung:
+    """What one rung says."""
+    p50_ms = float(np.median(records.latencies_ms()))
+    failed = int(np.sum(~records.ok))
+    return Rung(
+        rate=rate,
+        p50_ms=p50_ms,
+        failed=failed,
+        worked_off_rps=worked_off_rps(records, workload.mean_ms),
+        saturated=failed > 0 or p50_ms > TIMES_UNLOADED * unloaded_p50_ms,
+        problems=tuple(problems(records)),
+    )
+
+
+def worked_off_rps(records: Records, mean_ms: float | None) -> float:
+    """Requests a second that were finished in the second half of the schedule; in units of the mean work, if known."""
+    done = records.rows[records.ok]
+    half = records.duration_s / 2
+    done = done[(done["done_s"] > half) & (done["done_s"] <= records.duration_s)]
+    requests = float(np.sum(done["work_ms"])) / mean_ms if mean_ms else float(len(done))
+    return requests / half
