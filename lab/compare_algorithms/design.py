@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 AGAIN = " (again)"
-SWITCH_S = 0.7
+SWITCH_S = 1.5
 """About what switching, draining and noting take between two runs."""
 LEAST_RUN_S = 2.0
 REPORT_S = 6.0
@@ -44,7 +44,7 @@ class Design:
 
 
 PRESETS = {
-    "classroom": Design(blocks=6, run_s=0, warm_up_s=1.0, deadline_s=2.0, total_s=175),
+    "classroom": Design(blocks=5, run_s=0, warm_up_s=1.0, deadline_s=5.0, total_s=175),
     "standard": Design(blocks=10, run_s=20, warm_up_s=5.0),
     "thorough": Design(blocks=20, run_s=40, warm_up_s=10.0),
 }

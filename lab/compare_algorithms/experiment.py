@@ -91,25 +91,27 @@ class View(Protocol):
 def run_blocks(
     experiment: Experiment, sender: Sender, fleet: ControlledFleet, view: View, until: float | None = None
 ) -> None:
-    """Fill `experiment.runs` block by block. `until` (time.monotonic()): no block begins that would end after it.
+    """Fill `experiment.runs` block by block, until there are as many valid blocks as designed: an invalid one is
+    replaced, for at most half as many again. `until` (time.monotonic()): no block begins that would end after it.
 
     KeyboardInterrupt: sets `stopped` and returns; the runs of the broken block are dropped.
     """
     design, arms = experiment.design, experiment.arms
-    all_orders = orders(len(arms), design.blocks, experiment.seed)
     begun, took_s = monotonic(), design.of_one_run_s() * len(arms)
     try:
-        for block, order in enumerate(all_orders):
+        for block, order in enumerate(orders(len(arms), design.blocks + design.blocks // 2, experiment.seed)):
+            missing = design.blocks - len(experiment.valid_blocks())
+            if not missing:
+                return
             if until is not None and block and monotonic() + took_s > until:
-                experiment.stopped = f"after {block} of {design.blocks} blocks the time was up"
+                experiment.stopped = f"the time was up after {block} blocks, {design.blocks - missing} of them valid"
                 return
             schedule = draw(
                 experiment.workload, experiment.rate, design.warm_up_s + design.run_s, f"{experiment.seed} {block}"
             )
             done: list[Run] = []
             for position, index in enumerate(order):
-                left = (design.blocks - block) * len(arms) - position
-                view.begins(block, arms[index], left * took_s / len(arms))
+                view.begins(block, arms[index], (missing - position / len(arms)) * took_s)
                 run = _run(experiment, schedule, block, position, arms[index], sender, fleet, view)
                 done.append(run)
                 view.ended(run)

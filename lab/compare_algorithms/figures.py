@@ -1,13 +1,13 @@
 """From the runs of an experiment to figures: ratios, bounds, shares, series. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.compare_algorithms.bounds import Pool, central_queue_ms, ideal_pool_ms
+from lab.compare_algorithms import twin
 from lab.compare_algorithms.design import AGAIN, Arm
 from lab.compare_algorithms.experiment import Experiment, Run, node_figures
 from lab.compare_algorithms.statistics import (
@@ -21,6 +21,7 @@ from lab.compare_algorithms.statistics import (
     tail_measure,
 )
 from lab.load.records import merge
+from lab.load.schedule import Schedule
 
 SPECTRUM = 1 - np.logspace(0, -4, 81)[1:]
 """Shares from 10.9 % to 99.99 %, evenly spaced as 1 / (1 - share)."""
@@ -97,31 +98,27 @@ def speeds(runs: Sequence[Run]) -> dict[str, float]:
     return out
 
 
-def pools(nodes: Sequence[dict[str, Any]]) -> list[Pool] | None:
-    """The nodes as the bounds see them; None when slots or speed of one of them are not known."""
-    if not all(node["slots"] and node["speed"] for node in nodes):
+def twin_of(
+    experiment: Experiment, nodes: Sequence[dict[str, Any]], overhead_ms: float
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The two bounds, and each arm as simulated, for the schedules that were sent; None where slots, speeds or work are
+    not known."""
+    scenario = twin.scenario_of(nodes, experiment.workload.deadline_s)
+    schedules = [experiment.schedules[block] for block in experiment.valid_blocks()]
+    if scenario is None or experiment.workload.mean_ms is None or not schedules:
         return None
-    return [
-        Pool(node["slots"], node["speed"]) for node in nodes if node["state"] in ("up", "unknown") and node["weight"]
-    ]
 
+    def figures(of_block: Callable[[Schedule], NDArray[np.float64]]) -> dict[str, float]:
+        latencies = twin.pooled(of_block, schedules, experiment.design.warm_up_s, overhead_ms)
+        return {f"{name}_ms": MEASURES[name](latencies) for name in ("mean", "p50", "p99")}
 
-def bounds_of(experiment: Experiment, nodes: Sequence[dict[str, Any]], overhead_ms: float) -> dict[str, Any] | None:
-    """Latencies of the two bounds for the schedules that were sent, the measured overhead added; None: not known."""
-    fleet = pools(nodes)
-    if not fleet or experiment.workload.mean_ms is None or not experiment.valid_blocks():
-        return None
-    out: dict[str, Any] = {"overhead_ms": overhead_ms}
-    for name, bound in (("central_queue", central_queue_ms), ("ideal_pool", ideal_pool_ms)):
-        parts = []
-        for block in experiment.valid_blocks():
-            schedule = experiment.schedules[block]
-            counted = schedule.at_s >= experiment.design.warm_up_s
-            parts.append(bound(schedule.at_s, schedule.service_ms, fleet)[counted] + overhead_ms)
-        latencies = np.concatenate(parts)
-        out[name] = {"mean_ms": float(np.mean(latencies)), "p50_ms": percentile(latencies, 0.5),
-                     "p99_ms": percentile(latencies, 0.99)}  # fmt: skip
-    return out
+    bounds = {name: figures(lambda each, name=name: twin.bound_ms(scenario, each, name)) for name in twin.BOUNDS}  # type: ignore[misc]
+    arms = {
+        arm.name: figures(lambda each, key=arm.algorithm: twin.simulated_ms(scenario, each, key))  # type: ignore[misc]
+        for arm in experiment.arms
+        if twin.can_simulate(arm.algorithm) and not arm.name.endswith(AGAIN)
+    }
+    return bounds | {"overhead_ms": overhead_ms}, arms
 
 
 def jain(values: Sequence[float]) -> float | None:

@@ -40,6 +40,7 @@ def make(
     by_measure = figures.compared(experiment, margin, rng)
     measure = figures.headline(experiment)
     overhead_ms = (calibration.overhead_ms if calibration else None) or 0.0
+    twin = figures.twin_of(experiment, nodes, overhead_ms)
     alarms = [
         f"A/A: {arm.name} came out {c.verdict} in {name}; believe none of these verdicts"
         for name, pairs in by_measure.items() for arm, c in pairs
@@ -68,7 +69,8 @@ def make(
             for name, pairs in by_measure.items()
             for arm, judged in pairs
         ],
-        "bounds": figures.bounds_of(experiment, nodes, overhead_ms),
+        "bounds": twin[0] if twin else None,
+        "twin": twin[1] if twin else {},
         "fairness": {
             arm.name: figures.fairness_of(experiment.of_arm(arm.name), nodes) for arm in experiment.arms
         },
@@ -132,7 +134,8 @@ def _invalid(experiment: Experiment) -> list[str]:
     if not bad:
         return []
     lost = experiment.blocks - len(experiment.valid_blocks())
-    reasons = "; ".join(dict.fromkeys(why for run in bad for why in run.why_invalid))
+    different = list(dict.fromkeys(why for run in bad for why in run.why_invalid))
+    reasons = "; ".join(different[:3]) + (f"; and {len(different) - 3} more reasons" if len(different) > 3 else "")
     return [f"{len(bad)} of {len(experiment.runs)} runs are invalid, so {lost} of {experiment.blocks} blocks do not "
             f"count: {reasons}"]  # fmt: skip
 

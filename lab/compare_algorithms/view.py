@@ -27,6 +27,7 @@ class TerminalView:
         self._task = self._bar.add_task("", total=blocks * arms, left="")
         self._label = ""
         self._in_block: Counter[int] = Counter()
+        self._invalid: set[int] = set()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -45,10 +46,11 @@ class TerminalView:
         self._bar.update(self._task, description=f"{self._label}  {progress.done} answers{failed}")
 
     def ended(self, run: Run) -> None:
-        self._bar.advance(self._task)
         for why in run.why_invalid:
             self._console.print(f"block {run.block + 1}, {run.arm.name}: INVALID: {why}", style="red", highlight=False)
         self._in_block[run.block] += 1
+        self._invalid |= {run.block} if run.why_invalid else set()
+        self._bar.update(self._task, completed=self._in_block.total() - self._arms * len(self._invalid))
         if not self._console.is_terminal and self._in_block[run.block] == self._arms:
             self._console.print(f"block {run.block + 1} done", highlight=False)
 

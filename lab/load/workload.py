@@ -59,15 +59,16 @@ class Workload(_Model):
 
 TYPED = Workload(
     kinds={
-        "general": KindLoad(share=40, path="/", mean_ms=20),
-        "api": KindLoad(share=40, path="/api", mean_ms=8),
-        "image": KindLoad(share=15, path="/image", mean_ms=80),
-        "video": KindLoad(share=5, path="/video?bytes=32768", mean_ms=320),
+        "general": KindLoad(share=40, path="/", mean_ms=50),
+        "api": KindLoad(share=40, path="/api", mean_ms=20),
+        "image": KindLoad(share=15, path="/image", mean_ms=200),
+        "video": KindLoad(share=5, path="/video?bytes=32768", mean_ms=800),
     }
 )
-"""The default: the four kinds of the simulated nodes in the simulator's typed mix, at a node's usual service times."""
+"""The default: the typed mix of the simulator (mean 98 ms). Long enough that a fleet on one laptop is busy before the
+laptop is."""
 
-PLAIN = Workload(kinds={"general": KindLoad(path="/", mean_ms=20, scv=1.0)})
+PLAIN = Workload(kinds={"general": KindLoad(path="/", mean_ms=100, scv=1.0)})
 """One kind of request."""
 
 FOREIGN = Workload(kinds={"general": KindLoad(path="/")})
