@@ -35,6 +35,7 @@ def page(result: dict[str, Any]) -> str:
         shares=Markup(_shares(result, arms)),
         bounds=[(name, Markup(picture)) for name, picture in _bounds(result, arms)],
         kinds=_kinds(result, arms),
+        twins=_twins(result),
         events=_events(result),
         again=AGAIN,
     )
@@ -112,6 +113,15 @@ def _kinds(result: dict[str, Any], arms: list[str]) -> list[dict[str, Any]]:
             ratio = figures["mean_ms"] / base["mean_ms"] if base.get("mean_ms") else None
             rows.append({"kind": kind, "arm": name, "ratio": ratio, **figures})
     return rows
+
+
+def _twins(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Live beside simulated, for arms that the simulator knows."""
+    return [
+        {"arm": name, "measures": [{"live": live[m], "simulated": figures[m]} for m in ("p50_ms", "p99_ms")]}
+        for name, figures in result["twin"].items()
+        if (live := result["arms"][name]["latency"])
+    ]
 
 
 def _events(result: dict[str, Any]) -> list[dict[str, Any]]:

@@ -47,7 +47,8 @@ class TerminalView:
 
     def ended(self, run: Run) -> None:
         for why in run.why_invalid:
-            self._console.print(f"block {run.block + 1}, {run.arm.name}: INVALID: {why}", style="red", highlight=False)
+            text = f"block {run.block + 1}, {run.arm.name}: INVALID: {why}"
+            self._console.print(text, style="red", highlight=False, soft_wrap=True)
         self._in_block[run.block] += 1
         self._invalid |= {run.block} if run.why_invalid else set()
         self._bar.update(self._task, completed=self._in_block.total() - self._arms * len(self._invalid))
