@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any, Protocol
 
+import numpy as np
+
 from cluster.wire import Event
 from lab.compare_algorithms.design import Arm, Design, orders
 from lab.compare_algorithms.fleet import WHO, ControlledFleet, changes
@@ -137,16 +139,19 @@ def _run(
     return Run(block, position, arm, t0, t1, counted, tuple(why), tuple(events))
 
 
-def node_figures(run: Run, nodes: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
-    """By node: answers, share, busy share of its slots (None: not said)."""
+def node_figures(
+    run: Run, nodes: Sequence[dict[str, Any]], warm_up_s: float
+) -> dict[str, dict[str, float | int | None]]:
+    """By node: answers, share, busy share of its slots in the time that counts (None: not said)."""
     rows, total = run.records.rows, len(run.records)
+    begin_s, end_s = warm_up_s, warm_up_s + run.records.duration_s
     out: dict[str, dict[str, float | int | None]] = {}
     for node in nodes:
         name = node["node"]
         at = list(run.records.nodes).index(name) if name in run.records.nodes else -1
         mine = rows[rows["node"] == at]
-        worked_ms = float(mine["service_ms"].sum()) if len(mine) else 0.0
-        said = node["slots"] and worked_ms == worked_ms
-        busy = worked_ms / 1e3 / (node["slots"] * run.records.duration_s) if said else None
+        worked_s = np.minimum(mine["done_s"], end_s) - np.maximum(mine["done_s"] - mine["service_ms"] / 1e3, begin_s)
+        said = node["slots"] and not np.any(np.isnan(worked_s))
+        busy = float(np.sum(np.maximum(worked_s, 0))) / (node["slots"] * run.records.duration_s) if said else None
         out[name] = {"n": len(mine), "share": len(mine) / total if total else 0.0, "busy": busy}
     return out

@@ -127,9 +127,9 @@ def jain(values: Sequence[float]) -> float | None:
     return total * total / (len(values) * sum(v * v for v in values)) if total else None
 
 
-def fairness_of(runs: Sequence[Run], nodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def fairness_of(runs: Sequence[Run], nodes: Sequence[dict[str, Any]], warm_up_s: float) -> dict[str, Any]:
     """How evenly the nodes were used. Even is not the goal; latency is."""
-    figures = [node_figures(run, nodes) for run in runs]
+    figures = [node_figures(run, nodes, warm_up_s) for run in runs]
     names = [node["node"] for node in nodes]
     count = {name: sum(int(each[name]["n"] or 0) for each in figures) for name in names}
     total = sum(count.values())

@@ -62,7 +62,7 @@ def make(
         },
         "calibration": _calibrated(experiment, calibration, by_measure.get(measure, [])),
         "headline": {"measure": measure, "best": figures.top_two(experiment, measure, margin, rng)},
-        "runs": [_run(run, nodes) for run in experiment.runs],
+        "runs": [_run(run, nodes, experiment.design.warm_up_s) for run in experiment.runs],
         "arms": {arm.name: _arm(experiment.of_arm(arm.name), experiment.design.warm_up_s) for arm in experiment.arms},
         "comparisons": [
             _comparison(arm.name, experiment.arms[0].name, name, judged)
@@ -72,7 +72,7 @@ def make(
         "bounds": twin[0] if twin else None,
         "twin": twin[1] if twin else {},
         "fairness": {
-            arm.name: figures.fairness_of(experiment.of_arm(arm.name), nodes) for arm in experiment.arms
+            arm.name: figures.fairness_of(experiment.of_arm(arm.name), nodes, experiment.design.warm_up_s) for arm in experiment.arms
         },
         "warnings": [*warnings, *alarms, *_invalid(experiment)],
     }  # fmt: skip
@@ -85,13 +85,13 @@ def _calibrated(experiment: Experiment, calibration: Calibration | None, pairs: 
     return found | {"load": share, "aa_ratio": again[0] if again else None}
 
 
-def _run(run: Run, nodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _run(run: Run, nodes: Sequence[dict[str, Any]], warm_up_s: float) -> dict[str, Any]:
     summary = summarize(run.records)
     return {
         "block": run.block, "order": run.order, "arm": run.arm.name, "algorithm": run.arm.algorithm,
         "t0": run.t0, "t1": run.t1, "valid": not run.why_invalid, "why_invalid": list(run.why_invalid),
         "lag": summary["lag"], "generator_cpu": summary["generator_cpu"], "latency": summary["latency"],
-        "by_kind": summary["by_kind"], "by_node": node_figures(run, nodes), "outcomes": summary["outcomes"],
+        "by_kind": summary["by_kind"], "by_node": node_figures(run, nodes, warm_up_s), "outcomes": summary["outcomes"],
         "throughput_rps": summary["achieved_rps"], "events": list(run.events),
     }  # fmt: skip
 

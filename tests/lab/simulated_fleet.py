@@ -1,4 +1,4 @@
-"""A fleet that needs no processes: the simulator sends back what its nodes would do, behind the comparison's own interfaces.
+"""A fleet without processes: the simulator says what its nodes would do, behind the comparison's own interfaces.
 
 fleet = SimulatedFleet(speeds=(1, 2, 4)); run_blocks(experiment, fleet, fleet, NoView())
 """
