@@ -72,14 +72,15 @@ def make(
         "bounds": twin[0] if twin else None,
         "twin": twin[1] if twin else {},
         "fairness": {
-            arm.name: figures.fairness_of(experiment.of_arm(arm.name), nodes, experiment.design.warm_up_s) for arm in experiment.arms
+            arm.name: figures.fairness_of(experiment.of_arm(arm.name), nodes, experiment.design.warm_up_s)
+            for arm in experiment.arms
         },
         "warnings": [*warnings, *alarms, *_invalid(experiment)],
     }  # fmt: skip
 
 
 def _calibrated(experiment: Experiment, calibration: Calibration | None, pairs: Sequence[Any]) -> dict[str, Any]:
-    again = [judged.ratio for arm, judged in pairs if arm.name.endswith(AGAIN)]
+    again = [judged.ratio for arm, judged in pairs if arm.name.endswith(AGAIN) and np.isfinite(judged.ratio)]
     found: dict[str, Any] = calibration.as_json() if calibration else {"capacity_rps": None}
     share = experiment.rate / found["capacity_rps"] if found["capacity_rps"] else None
     return found | {"load": share, "aa_ratio": again[0] if again else None}

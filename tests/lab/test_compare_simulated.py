@@ -218,4 +218,3 @@ def test_a_hundred_a_a_comparisons_give_few_false_verdicts() -> None:
             counts[judged.verdict] += 1
     for measure, counts in verdicts.items():
         assert counts["faster"] + counts["slower"] <= 8, (measure, counts)
-        assert counts["equivalent"] > 0, (measure, counts)  # it does conclude something
