@@ -76,34 +76,40 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
 
 
-def forest(rows: Sequence[Row], margin: float, baseline: str) -> str:
+FARTHEST = 4.0
+"""Ratios beyond it are arrows at the edge of the forest: what is near 1 must stay readable."""
+
+
+def forest(rows: Sequence[Row], margin: float, baseline: str, words: tuple[str, str] = ("faster", "slower")) -> str:
     """Ratios to the baseline with their 95 % intervals, each block as a dot; the band is "makes no difference"."""
-    edges = [1 - 2 * margin, 1 + 2 * margin]
+    edges = [1 / (1 + 3 * margin), 1 + 3 * margin]
     for row in rows:
         edges += [row.low, row.high, *row.blocks]
-    low, high = max(0.02, min(edges) / 1.05), min(50.0, max(edges) * 1.05)
+    low, high = max(1 / FARTHEST, min(edges) / 1.05), min(FARTHEST, max(edges) * 1.05)
     x = log_scale(low, high, 12, WIDTH - 12)
-    parts = [box(x(1 / (1 + margin)), 24, x(1 + margin) - x(1 / (1 + margin)), 34 * len(rows) + 6, "band")]
-    parts += [text(x(1), 14, "1", "middle"), line(x(1), 20, x(1), 30 + 34 * len(rows), "axis")]
-    parts += [text(12, 14, "← faster", "start", "dim"), text(WIDTH - 12, 14, "slower →", "end", "dim")]
-    y = 36.0
+    bottom = 24.0 + 36 * len(rows)
+    parts = [box(x(1 / (1 + margin)), 20, x(1 + margin) - x(1 / (1 + margin)), bottom - 20, "band")]
+    parts += [text(12, 13, f"← {words[0]}", kind="dim"), text(WIDTH - 12, 13, f"{words[1]} →", "end", "dim")]
+    parts.append(line(x(1), 20, x(1), bottom, "axis"))
+    y = 34.0
     for row in rows:
-        parts.append(text(12, y + 3, f"{row.label}: {row.ratio:.3f}  ({row.low:.3f} to {row.high:.3f})  {row.verdict}"))
-        y += 16
-        dots = "".join(
-            f'<circle cx="{x(block):.1f}" cy="{y}" r="2" class="f s{row.series} faint"/>' for block in row.blocks
-        )
-        parts += [dots, line(x(row.low), y, x(row.high), y, f"l s{row.series} thick")]
-        parts.append(f'<circle cx="{x(row.ratio):.1f}" cy="{y}" r="5" class="f s{row.series} dot"/>')
-        y += 18
-    bottom = 30 + 34 * len(rows)
-    for tick in [t for t in (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20) if low < t < high]:
-        parts.append(line(x(tick), bottom - 4, x(tick), bottom, "axis"))
+        parts.append(text(12, y, f"{row.label}: {row.ratio:.3f}  ({row.low:.3f} to {row.high:.3f})  {row.verdict}"))
+        y += 14
+        kind = f"s{row.series}"
+        parts += [f'<circle cx="{x(each):.1f}" cy="{y}" r="2" class="f {kind} faint"/>' for each in row.blocks]
+        parts.append(line(x(row.low), y, x(row.high), y, f"l {kind} thick"))
+        if low <= row.ratio <= high:
+            parts.append(f'<circle cx="{x(row.ratio):.1f}" cy="{y}" r="5" class="f {kind} dot"/>')
+        else:
+            tip, back = (WIDTH - 6, WIDTH - 15) if row.ratio > high else (6, 15)
+            parts.append(f'<path d="M{tip},{y} L{back},{y - 5} L{back},{y + 5} Z" class="f {kind}"/>')
+        y += 22
     shown: list[float] = []
-    for tick in [t for t in (0.1, 0.2, 0.5, 0.8, 1.25, 2, 5, 10, 20) if low < t < high]:
-        if all(abs(x(tick) - x(other)) > 26 for other in (*shown, 1)):
+    for tick in [t for t in (1, 0.25, 0.5, 2, 4, 0.8, 1.25, 1.5, 0.67, 0.9, 1.1, 0.95, 1.05) if low < t < high]:
+        if all(abs(x(tick) - x(other)) > 30 for other in shown):
             shown.append(tick)
-            parts.append(text(x(tick), bottom + 12, f"{tick:g}", "middle", "dim"))
+            parts += [line(x(tick), bottom - 4, x(tick), bottom, "axis")]
+            parts.append(text(x(tick), bottom + 13, f"{tick:g}", "middle", "dim"))
     return svg(bottom + 18, f"ratios to {baseline} with 95 % intervals", parts)
 
 
@@ -130,7 +136,7 @@ def curves(
             line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "grid"),
             text(LEFT - 4, y(tick) + 4, f"{tick:g}", "end", "dim"),
         ]
-    ticks = [1.2, 2, 10, 100, 1000, 10000] if x_log else [x_low + span * part / 4 for part in range(5)]
+    ticks = [2, 10, 100, 1000, 10000] if x_log else [x_low + span * part / 4 for part in range(5)]
     for tick in [t for t in ticks if x_low * 0.999 <= t <= x_high * 1.001]:
         parts += [
             line(x(tick), top + 8, x(tick), bottom, "grid"),
@@ -174,7 +180,7 @@ def bars(rows: Sequence[tuple[str, int, float]], title: str, unit: str, marks: S
     values = sorted(value for _, _, value in rows)
     most = min(values[-1], 3 * max(1.0, values[len(values) // 2]))
     most = max([most, *(value for _, value in marks)]) * 1.12
-    scale = (WIDTH - 60) / most
+    scale = (WIDTH - 80) / most
     parts, y = [], 8.0 + 14 * len(marks)
     top = y
     for name, number, value in rows:

@@ -50,7 +50,8 @@ def _forest(result: dict[str, Any], arms: list[str], measure: str) -> str:
         for each in result["comparisons"]
         if each["metric"] == measure and each["ratio"] is not None and None not in each["ci95"]
     ]  # fmt: skip
-    return charts.forest(rows, result["design"]["margin"], arms[0])
+    words = ("less", "more") if measure == "throughput" else ("faster", "slower")
+    return charts.forest(rows, result["design"]["margin"], arms[0], words)
 
 
 def _spectrum(result: dict[str, Any], arms: list[str]) -> str:
