@@ -89,6 +89,9 @@ class View(Protocol):
     def ended(self, run: Run) -> None:
         """A run is over."""
 
+    def block_ended(self, block: int) -> None:
+        """All runs of a block are over, and kept from now on."""
+
 
 def run_blocks(
     experiment: Experiment, sender: Sender, fleet: ControlledFleet, view: View, until: float | None = None
@@ -119,6 +122,7 @@ def run_blocks(
                 view.ended(run)
             experiment.runs += done
             experiment.schedules.append(schedule)
+            view.block_ended(block)
             took_s = (monotonic() - begun) / (block + 1)
     except KeyboardInterrupt:
         experiment.stopped = f"stopped by hand after {experiment.blocks} of {design.blocks} blocks"

@@ -52,8 +52,10 @@ class TerminalView:
         self._in_block[run.block] += 1
         self._invalid |= {run.block} if run.why_invalid else set()
         self._bar.update(self._task, completed=self._in_block.total() - self._arms * len(self._invalid))
-        if not self._console.is_terminal and self._in_block[run.block] == self._arms:
-            self._console.print(f"block {run.block + 1} done", highlight=False)
+
+    def block_ended(self, block: int) -> None:
+        if not self._console.is_terminal:
+            self._console.print(f"block {block + 1} done", highlight=False)
 
 
 def verdict_words(comparison: dict[str, Any]) -> str:

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from lab.simulate.engine import Run
-from lab.simulate.result import maker
-from lab.simulate.scenario import Nodes, Scenario
 
 from lab.compare_algorithms import twin
 from lab.compare_algorithms.experiment import Run as OneRun
 from lab.load.records import OK, ROW, TIMEOUT, Records
 from lab.load.schedule import Schedule
+from lab.simulate.engine import Run
+from lab.simulate.result import maker
+from lab.simulate.scenario import Nodes, Scenario
 
 
 class SimulatedFleet:
@@ -100,3 +100,6 @@ class NoView:
 
     def ended(self, run: OneRun) -> None:
         self.runs.append(run)
+
+    def block_ended(self, block: int) -> None:
+        pass

@@ -185,7 +185,8 @@ def test_locust_workers_send_the_same_requests(fleet: RunningFleet, tmp_path: Pa
         said = json.loads(out)
 
         assert said["outcomes"] == {"ok": len(draw(TYPED, 40, 2, "1"))}
-        assert sum(fleet.node_stats(name)["counters"]["requests"] for name in ("slow", "fast")) - before == said["latency"]["n"]
+        after = sum(fleet.node_stats(name)["counters"]["requests"] for name in ("slow", "fast"))
+        assert after - before == said["latency"]["n"]
         for worker in workers:
             worker.wait(15)  # the master's end is theirs
     finally:
