@@ -13,7 +13,7 @@ import { drawProcesses } from "./processes.js";
 import { drawShare } from "./share.js";
 import { wireSort } from "./sort.js";
 import { drawStatus, view } from "./status.js";
-import { on, store } from "./store.js";
+import { hello, on, store } from "./store.js";
 import { drawNodes, drawNumbers } from "./table.js";
 import { drawSparks, drawTiles } from "./tiles.js";
 import { drawFlow, drawTopology } from "./topology.js";
@@ -75,6 +75,7 @@ pause.addEventListener("click", () => {
   drawStatus();
 });
 
+hello(JSON.parse(find("#state").textContent)); // what the server knew when it made the page: no need to wait for the socket
 connect(drawStatus);
 setInterval(() => {
   drawStatus();
