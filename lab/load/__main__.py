@@ -20,7 +20,7 @@ from lab.load.locust_master import LocustGenerator
 from lab.load.records import Records
 from lab.load.schedule import Schedule, draw
 from lab.load.summary import Summary, summarize
-from lab.load.view import LiveView, notes, table
+from lab.load.view import LiveView, ProgressLines, notes, table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     code = 0
     try:
-        records = _run(generator.run, schedule, options.url)
+        records = _run(generator.run, schedule, options.url, options.progress_json)
     except Interrupted as stopped:
         records, code = stopped.records, 130
     except FairleadError as error:
@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or (1 if not summary["outcomes"].get("ok") else 0 if summary["valid"] else 3)
 
 
-def _run(run: Callable[..., Records], schedule: Schedule, url: str) -> Records:
+def _run(run: Callable[..., Records], schedule: Schedule, url: str, progress_json: bool) -> Records:
+    if progress_json:
+        return run(schedule, ProgressLines(schedule).show)
     console = Console(stderr=True)
     if not console.is_terminal:
         return run(schedule)
@@ -89,6 +91,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--locust", type=int, metavar="N", help="let N Locust workers send it, wherever they run")
     parser.add_argument("--locust-port", type=int, default=5557, help="where they find this process (default 5557)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--progress-json", action="store_true", help="live figures, a line of JSON twice a second")
     return parser.parse_args(argv)
 
 

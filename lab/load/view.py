@@ -1,5 +1,6 @@
 """What the terminal shows of a run, live and at its end."""
 
+import json
 from time import monotonic
 
 import numpy as np
@@ -35,6 +36,27 @@ class LiveView:
             f"  p50 {p50:.1f}  p99 {p99:.1f} ms  {self._schedule.duration_s - passed_s:.0f} s left",
         )
         return Group(line, ProgressBar(total=self._schedule.duration_s, completed=passed_s, width=60))
+
+
+class ProgressLines:
+    """For a program that follows: a line of JSON on stdout at each progress report."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._begun = monotonic()
+
+    def show(self, progress: Progress) -> None:
+        """As it stands; percentiles are of the last answers, None before the first."""
+        elapsed_s = max(1e-3, monotonic() - self._begun)
+        recent = progress.latencies_ms[-_RECENT:]
+        told = {
+            "elapsed_s": round(elapsed_s, 1),
+            "offered_rps": round(len(self._schedule) / self._schedule.duration_s, 1),
+            "achieved_rps": round((progress.done - progress.failed) / elapsed_s, 1),
+            "errors": progress.failed,
+            "p99_ms": round(float(np.quantile(recent, 0.99)), 1) if recent else None,
+        }
+        print(json.dumps(told), flush=True)
 
 
 def table(summary: Summary) -> Table:
