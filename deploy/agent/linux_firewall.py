@@ -67,6 +67,8 @@ def remove() -> list[str]:
         done += [f"ufw: {line}" for line in _ufw({"ufw": []})]
     if manager() == "firewalld":
         done += [f"firewalld: {line}" for line in _firewalld({"firewalld": []})]
+    for path in (UNIT, UNIT.parent / "multi-user.target.wants" / UNIT.name):
+        path.unlink(missing_ok=True)
     if FOLDER.is_dir():
         shutil.rmtree(FOLDER)
         done.append(f"folder {FOLDER}")

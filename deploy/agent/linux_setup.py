@@ -71,6 +71,8 @@ def tear_down(place: Place, account: str, note: Callable[[str], None]) -> list[s
         (UNITS / "multi-user.target.wants" / unit).unlink(missing_ok=True)
         (UNITS / unit).unlink()
         done.append(f"unit {unit}")
+    with contextlib.suppress(OSError):  # one that we made, when nothing else is in it
+        (UNITS / "multi-user.target.wants").rmdir()
     if Path("/run/systemd/system").is_dir() and done:
         _run("systemctl", "daemon-reload", check=False)
     done += linux_firewall.remove()
