@@ -221,7 +221,7 @@ class Attempt:
             self._send(head)
             if request.method == b"HEAD":  # llhttp waits for a body that does not come: this parser is used up
                 clean = not parser.body and parser.keep_alive
-                connection.parser = ResponseParser(self.path.limits)
+                connection.renew_parser(self.path.limits)
                 return clean and request.complete
             return parser.complete and parser.keep_alive and request.complete
         body = b"".join(parser.body)
@@ -262,7 +262,7 @@ class Attempt:
             left -= len(data)
             ready += data
         self._send(ready)
-        connection.parser = ResponseParser(self.path.limits)
+        connection.renew_parser(self.path.limits)
         connection.parser.complete = True
         connection.parser.keep_alive = keep_alive
 

@@ -71,6 +71,7 @@ class ClientConnection:
             if not path.connections_of[self.key]:
                 del path.connections_of[self.key]
             path.board.q[gauge] -= 1
+            self.parser.release()
             self.stream.close()
 
     def _next_request(self) -> Request | None:

@@ -8,6 +8,7 @@ differently never reaches a node.
 
 import re
 from collections import deque
+from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -75,7 +76,7 @@ class RequestParser:
         self.in_head = False  # a head has begun and is not complete
         self._limits = limits
         self._trusting = trusting
-        self._parser = HttpRequestParser(self)
+        self._parser: Any = HttpRequestParser(self)
         self._tunnelling = False
         self._data = b""  # the piece that is parsed now
         self._held = b""  # the beginning of a head that did not come whole
@@ -90,6 +91,10 @@ class RequestParser:
         self._fields: Fields = []
         self._sorted: SortedFields | None = None  # of the last head
         self._current: Request | None = None
+
+    def release(self) -> None:
+        """Let go of httptools' parser, which holds on to this one: two that hold each other live until a collection."""
+        self._parser = None
 
     def feed(self, data: bytes) -> None:
         """Take what was received. What is wrong with it lies in `error` afterwards, nothing is raised."""

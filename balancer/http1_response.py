@@ -72,6 +72,10 @@ class ResponseParser:
         self._fed = 0  # bytes that came last
         self.head_bytes = 0  # bytes before those, while the head is not complete
 
+    def release(self) -> None:
+        """Let go of httptools' parser, which holds on to this one: two that hold each other live until a collection."""
+        self._parser = None
+
     def feed(self, data: bytes) -> bytes:
         """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
         if self._held:
