@@ -11,7 +11,8 @@ Source: Wydrowski, Kleinberg, Rumble, Archer: "Load is not what you should balan
 sections 4 and 5, constants from there. Written anew from the paper, without its rate limits.
 Differs: the paper's servers report the latency that they measured at their present load; our nodes report pure
 service time, so latency is taken to be service_ms * max(1, (rif + 1) / slots).
-Cost: O(m); 3 probes a request. The balancer leaves out probes that it has no time for.
+Cost: O(m), and 3 probes a request: with their answers 45, 90 and 100 times round robin's pick with 3, 100 and 1000
+nodes. The balancer leaves out probes that it has no time for.
 State: the pool, per worker; it is full again after a few requests.
 Fails: with few nodes there is nothing to sample, and the quantile of five figures is coarse; without reports it is
 chance.
@@ -32,6 +33,7 @@ DELTA = 1.0
 QUANTILE = 2**-0.25
 AGE_S = 1.0
 MOST_USES = 10.0
+HOT = 1e12  # behind every cold entry, by requests in flight
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Entry:
     latency_ms: float
     at: float
     uses_left: float
+    place: int  # where the node stood among the ready ones when it was last looked for
 
 
 class Prequal(Algorithm):
@@ -58,33 +61,33 @@ class Prequal(Algorithm):
         self._asked: set[int] = set()  # nodes whose next report belongs in the pool
         self._most, self._uses = POOL, 1.0
         self._worst_next = False
-        self._scores: dict[str, float] = {}
+        self._seen: tuple[Sequence[str], Sequence[float]] = ((), ())
 
     def pick(self, request: Request, ready: Sequence[N], now: float) -> N:
         self._most, self._uses = pool_of(len(ready))
         pool = self._pool
-        offered = {node.index: node for node in ready}
-        for index in [i for i, entry in pool.items() if i not in offered or now - entry.at > AGE_S]:
+        for index in [i for i, each in pool.items() if now - each.at > AGE_S or not _stands(i, each, ready)]:
             del pool[index]
         if len(pool) < 2:
-            self._scores = {}
+            self._seen = ((), ())
             return ready[int(self.rng.random() * len(ready))]
         limit = hot_above([entry.rif for entry in pool.values()])
-        self._scores = {entry.name: rank(entry, limit) for entry in pool.values()}
-        index = min(pool, key=lambda i: rank(pool[i], limit))
+        ranks = {i: each.latency_ms if each.rif <= limit else HOT + each.rif for i, each in pool.items()}
+        self._seen = [each.name for each in pool.values()], list(ranks.values())
+        index = min(ranks, key=ranks.__getitem__)
         entry = pool[index]
         entry.rif += 1
         entry.uses_left -= 1
         if entry.uses_left <= 0:
-            del pool[index]
-        self._remove(limit)
-        return offered[index]
+            del pool[index], ranks[index]
+        self._remove(ranks)
+        return ready[entry.place]
 
-    def _remove(self, limit: int) -> None:
+    def _remove(self, ranks: dict[int, float]) -> None:
         """One entry a request goes, in turn the oldest and the worst, so that neither age nor bad luck gathers."""
         pool = self._pool
         if len(pool) > 1:
-            del pool[max(pool, key=lambda i: rank(pool[i], limit)) if self._worst_next else next(iter(pool))]
+            del pool[max(ranks, key=ranks.__getitem__) if self._worst_next else next(iter(pool))]
         self._worst_next = not self._worst_next
 
     def probe(self, ready: Sequence[N], now: float) -> Sequence[N]:
@@ -99,12 +102,20 @@ class Prequal(Algorithm):
         rif, slots = report["rif"], report["slots"] or node.slots or 1
         latency_ms = report["service_ms"] * max(1.0, (rif + 1) / slots)
         self._pool.pop(node.index, None)
-        self._pool[node.index] = Entry(node.name, rif, latency_ms, now, self._uses)
+        self._pool[node.index] = Entry(node.name, rif, latency_ms, now, self._uses, node.index)
         if len(self._pool) > self._most:
             del self._pool[next(iter(self._pool))]
 
     def explain(self) -> dict[str, float]:
-        return self._scores
+        return dict(zip(*self._seen, strict=True))
+
+
+def _stands(index: int, entry: Entry, ready: Sequence[Node]) -> bool:
+    """Whether a pooled node is among the ready ones, mostly where it was; `entry.place` says where."""
+    if entry.place < len(ready) and ready[entry.place].index == index:
+        return True
+    entry.place = next((place for place, node in enumerate(ready) if node.index == index), -1)
+    return entry.place >= 0
 
 
 def pool_of(nodes: int) -> tuple[int, float]:
@@ -117,8 +128,3 @@ def pool_of(nodes: int) -> tuple[int, float]:
 def hot_above(rifs: Sequence[int]) -> int:
     """The quantile of requests in flight above which an entry is hot."""
     return sorted(rifs)[ceil(QUANTILE * len(rifs)) - 1]
-
-
-def rank(entry: Entry, limit: int) -> float:
-    """Cold entries by latency; every hot one is behind them, by requests in flight."""
-    return entry.latency_ms if entry.rif <= limit else 1e12 + entry.rif
