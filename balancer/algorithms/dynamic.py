@@ -18,8 +18,8 @@ quantile, and its probes off the request's path.
 Cost: O(n), at most 64 or 16 nodes: with what it learns from each answer 18, 45 and 48 times round robin's pick with 3,
 100 and 1000 nodes. What changes seldom is read again each 50 ms, and when an answer or report comes.
 State: what was read last, and the shares of errors, per worker.
-Fails: with several balancers the tail is up to a tenth above that of `least_time`. The 8 is chosen for the mean; 4 would
-be better for the tail.
+Fails: with several balancers the tail is up to a tenth above that of `least_time`. The 8 is chosen for the mean; 4
+would be better for the tail.
 """
 
 from collections.abc import Sequence

@@ -207,6 +207,12 @@ class TestConsistentHash:
             share = FACTOR * sum(each.in_flight for each in ready) * node.weight / sum(weights)
             assert node.in_flight < share + 1
 
+    def test_one_client_alone_fills_a_node_to_five_quarters_of_its_share(self) -> None:
+        ready, chooser = nodes(*"abcd"), ConsistentHash(Random(1))
+        for _ in range(40):
+            chooser.pick(REQUEST, ready, 0.0).in_flight += 1
+        assert max(node.in_flight for node in ready) == 13, "40 / 4 x 1.25, rounded up"
+
     def test_a_full_node_is_passed_over_for_the_next_on_the_ring(self) -> None:
         ready, chooser = nodes(*"abcde"), ConsistentHash(Random(1))
         home = chooser.pick(REQUEST, ready, 0.0)
@@ -242,21 +248,28 @@ class TestPrequal:
         assert chooser.pick(REQUEST, ready, 0.1).name == "n1", "n2 is faster, but hot"
 
     def test_its_own_sends_count_on_the_pooled_answer(self) -> None:
-        ready = self.ready(4)
+        ready = self.ready(8)
         chooser = Prequal(Random(1))
-        chooser.pick(REQUEST, ready, 0.0)
-        self.told(chooser, ready[:2], 0.0, (0, 5.0), (0, 6.0))
-        chooser.pick(REQUEST, ready, 0.0)
-        assert sorted(entry.rif for entry in chooser._pool.values()) in ([0], [1])
+        chooser._most, chooser._uses = 8, 4.0
+        chooser._worst_next = True  # the slowest leaves the pool, not the one picked
+        self.told(chooser, ready, 0.0, *[(0, 5.0 + i) for i in range(8)])
+        picks = [chooser.pick(REQUEST, ready, 0.0).name for _ in range(2)]
+        assert picks == ["n0", "n1"], "after one request n0 is the only one that is hot"
 
     def test_answers_that_are_a_second_old_are_forgotten_and_then_chance_decides(self) -> None:
         ready = self.ready(6)
-        chooser = Prequal(Random(1))
-        chooser.pick(REQUEST, ready, 0.0)
-        self.told(chooser, ready[:3], 0.0, (0, 1.0), (0, 2.0), (0, 3.0))
-        found = Counter(chooser.pick(REQUEST, ready, AGE_S + 0.01).name for _ in range(300))
-        assert min(found.values()) > 25, found
-        assert chooser.explain() == {}
+        picked = Counter[str]()
+        for seed in range(200):
+            for now, pooled in ((AGE_S - 0.01, 3), (AGE_S + 0.01, 0)):
+                chooser = Prequal(Random(seed))
+                chooser._most = 3
+                self.told(chooser, ready[:3], 0.0, (0, 1.0), (0, 2.0), (0, 3.0))
+                node = chooser.pick(REQUEST, ready, now)
+                assert len(chooser.explain()) == pooled
+                picked[f"{node.name} of {pooled}"] += 1
+        assert picked.pop("n0 of 3") == 200
+        assert len(picked) == 6
+        assert min(picked.values()) > 15, picked
 
     def test_three_different_nodes_are_asked_for_each_request(self) -> None:
         ready, chooser = self.ready(9), Prequal(Random(1))
