@@ -160,5 +160,5 @@ def _number(name: str, text: str, low: float, high: float) -> float:
     except ValueError:
         value = -1.0
     if not low <= value <= high:
-        raise BadOrder(f"{name}: {text!r} is not a number from {low:g} to {high:g}")
+        raise BadOrder(f"{name}: {text!r} is not a number from {low:g} to {high:.16g}")
     return value

@@ -47,10 +47,16 @@ def announce(holders: Path, fd: int) -> None:
     inode = os.fstat(fd).st_ino
     mine = f"{os.getpid()} {fd} {inode}"
     lines = [line for line, _, other in _living(holders) if other == inode and line != mine]
+    text = "\n".join([*lines, mine, ""]).encode()
     fresh = holders.with_name(holders.name + ".new")
-    fresh.write_text("\n".join([*lines, mine, ""]))
-    fresh.chmod(0o600)
-    fresh.replace(holders)
+    try:
+        fresh.write_bytes(text)
+        fresh.chmod(0o600)
+        fresh.replace(holders)
+    except OSError:  # a full disk: there is still the room that the old one takes
+        with holders.open("r+b") as file:
+            file.write(text)
+            file.truncate()
 
 
 def is_announced(holders: Path, fd: int) -> bool | None:

@@ -118,7 +118,7 @@ def look(here: Here, config: Path) -> Status:
 
 def _problem(row: ProgramStatus, process: Process | None) -> str:
     log = f"; its log: {process.log}" if process and process.log else ""
-    return f"{row['name']}: {row['state']}, {row['answer'] or 'no answer'}{log}"
+    return f"{row['name']}: {', '.join(filter(None, (row['state'], row['answer'])))}{log}"
 
 
 def _row(program: Program, process: Process | None, answer: health.Answer) -> ProgramStatus:
@@ -133,7 +133,8 @@ def _row(program: Program, process: Process | None, answer: health.Answer) -> Pr
         uptime_s=process.uptime_s if process else 0.0,
         address=program.url(),
         well=up and answer.well,
-        answer=answer.text or (process.description if process and not up else ""),
+        # Of what was stopped in order, Supervisor says only when.
+        answer=answer.text or (process.description if process and not up and state != "STOPPED" else ""),
     )
 
 

@@ -8,8 +8,8 @@ to 8 the fastest node is ten times slower. A lane shows one node's requests in f
 those that wait.
 """
 
+import argparse
 import heapq
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -190,11 +190,16 @@ def _legend(y: int) -> Iterator[str]:
     yield f'<text x="{LEFT + 165}" y="{y}" font-size="12" {TEXT}>- - - slots; requests in flight, 0 to {MOST}</text>'
 
 
-def main(folder: Path) -> None:
+def main() -> None:
+    """Draw them all into the folder that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m lab.pictures", description="Draw what each algorithm does.")
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, metavar="FOLDER",
+                        help="default docs/images/algorithms")  # fmt: skip
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for key in ALGORITHMS:
         (folder / f"{key}.svg").write_text(picture(key), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main()

@@ -1,6 +1,7 @@
 """Reading what people send: each reader says which field is wrong, what was in it, and the rule it breaks."""
 
 import json
+import math
 from collections.abc import Iterable
 
 
@@ -9,6 +10,8 @@ class BadField(ValueError):
 
     def __init__(self, field: str, value: object, rule: str) -> None:
         self.field = field
+        if isinstance(value, float) and not math.isfinite(value):
+            value = repr(value)  # Python reads and writes NaN and Infinity, JSON knows neither
         self.value = value
         self.rule = rule
         super().__init__(f"{field}: {json.dumps(value, default=str)[:200]}: must be {rule}")

@@ -185,8 +185,8 @@ def _options(argv: list[str]) -> argparse.Namespace:
     clearing.add_argument("kind", nargs="?", metavar="KIND", choices=list(DOES))
     forwarding = verb("forward", carry, "a port of a host on this machine's 127.0.0.1, for a browser")
     forwarding.add_argument("host", metavar="HOST")
-    forwarding.add_argument("port", type=int, metavar="PORT")
-    forwarding.add_argument("--listen", type=int, metavar="PORT", help="here (default the same; 0: any free one)")
+    forwarding.add_argument("port", type=_port, metavar="PORT")
+    forwarding.add_argument("--listen", type=_port, metavar="PORT", help="here (default the same; 0: any free one)")
     # What stands behind `--` is another program's, with options of its own.
     own = argv[: argv.index("--")] if "--" in argv else argv
     options = parser.parse_args(own)
@@ -195,6 +195,12 @@ def _options(argv: list[str]) -> argparse.Namespace:
         if "=" not in entry:
             parser.error(f"--shell {entry}: say HOST=PROGRAM")
     return options
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: say 0 to 65535")
+    return int(text)
 
 
 def _stop(number: int, frame: Any) -> None:

@@ -181,3 +181,18 @@ def test_a_full_disk_keeps_no_worker_from_joining(
     assert (board.claim(), board.total(S_REQUESTS)) == (1, 10)
     with pytest.raises(OSError, match="No space"):  # nobody would find this one
         Scoreboard.open(file.with_name("other"), NAMES, SLOTS)
+
+
+def test_when_all_were_killed_on_a_full_disk_the_next_ones_find_each_other(
+    file: Path, start: Callable[..., Worker]
+) -> None:
+    first = start()
+    assert first.said() == "0"
+    first.kill()
+    file.with_name(f"{file.name}.holders.new").mkdir()  # like a full disk: no new file, but the old one can be written
+    board = Scoreboard.open(file, NAMES, SLOTS)
+    assert board.claim() == 0
+    again = Scoreboard.open(file, NAMES, SLOTS)
+    board.q[board.slot_at(0) + S_REQUESTS] = 77
+    again.refresh_live()
+    assert again.total(S_REQUESTS) == 77

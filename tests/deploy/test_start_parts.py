@@ -21,8 +21,9 @@ from cluster.load import parse
 from cluster.programs import Program, Role, programs_of
 from deploy import addresses, browser, health, local, summary
 from deploy.fleet_here import Here, Started, digest, read_fleet
-from deploy.processes import Supervisor, SupervisorGone, shown_name
+from deploy.processes import Process, Supervisor, SupervisorGone, shown_name
 from deploy.start import check_ports, tail
+from deploy.status import _problem, _row
 
 HERE = Here(state=Path("/s/run"), logs=Path("/s/logs"), project=Path("/p"))
 
@@ -302,3 +303,11 @@ def test_a_full_disk_or_a_closed_pipe_is_no_traceback(
         status.stdout.close()
         assert status.stderr is not None
         assert status.stderr.read() == b""
+
+
+def test_a_program_that_was_stopped_has_no_time_of_day_for_an_answer() -> None:
+    listener = next(p for p in programs_of(fleet()) if p.role is Role.LISTENER)
+    stopped = Process(listener.name, "x:x", "STOPPED", 0, 1.0, 2.0, 0.0, "Nov 22 10:28 PM", "/logs/x.log")
+    row = _row(listener, stopped, health.Answer(False, ""))
+    assert row["answer"] == ""
+    assert _problem(row, stopped) == f"{listener.name}: STOPPED; its log: /logs/x.log"

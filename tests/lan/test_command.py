@@ -118,6 +118,8 @@ def test_forward_brings_a_port_to_this_machines_loopback_until_it_ends(state: st
             assert taken.returncode == 1
             assert f"port {port} of this machine" in taken.stderr
             assert "--listen" in taken.stderr
+            none = lan_command("forward", "web", "99999", "--state", state)
+            assert (none.returncode, "'99999' is not a port: say 0 to 65535" in none.stderr) == (2, True)
             # On the loopback only.
             listening = Path("/proc/net/tcp").read_text()
             assert f" 0100007F:{port:04X} " in listening

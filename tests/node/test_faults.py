@@ -1,5 +1,6 @@
 """Faults: what an order may say, when one ends, whom it hits."""
 
+import json
 import random
 from typing import Any
 
@@ -148,6 +149,7 @@ def test_bad_orders_name_field_and_rule_and_leave_no_trace(faults: Faults, order
     assert caught.value.field == field
     assert rule in caught.value.rule
     assert field in str(caught.value)
+    json.dumps(caught.value.value, allow_nan=False)  # it goes into the answer
     assert faults.active() == []
 
 
