@@ -5,7 +5,7 @@ import { Socket } from "./socket.js";
 import * as news from "./store.js";
 
 const ASK_MS = 2000;
-const PATIENCE = 2; // a socket that is only reconnecting gets so many rounds' time first
+const PATIENCE = 1; // a socket that is only reconnecting gets one round's time first
 const REPORT_TICKS = 4; // say after every fourth tick that it was drawn, so that the server need not queue for sleepers
 
 export const connection = { socket: false, asking: false, lost: null };

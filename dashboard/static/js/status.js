@@ -40,7 +40,8 @@ function mode(old) {
   if (view.paused) return ["▪", "Paused", "maintenance"];
   if (connection.lost && old) return ["▼", "Connection lost", "down"];
   if (old) return ["◐", "No data", "ejected"];
-  return connection.socket ? ["●", "Live", "up"] : ["◐", "Every 2 s", "ejected"];
+  if (connection.socket) return ["●", "Live", "up"];
+  return connection.asking ? ["◐", "Every 2 s", "ejected"] : ["○", "Connecting", "unknown"];
 }
 
 function ageText(old) {
