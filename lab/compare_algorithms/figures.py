@@ -15,10 +15,10 @@ from lab.compare_algorithms.statistics import (
     Comparison,
     Verdict,
     compare_each,
+    headline_measure,
     log_ratios,
     measures_for,
     percentile,
-    tail_measure,
 )
 from lab.load.records import merge
 from lab.load.schedule import Schedule
@@ -60,8 +60,8 @@ def _ratios(candidate: Sequence[Run], baseline: Sequence[Run], measure: str) -> 
 
 
 def headline(experiment: Experiment) -> str:
-    """The measure that the verdict is about: the outermost that the runs' sizes support, p99 at most."""
-    return tail_measure(min((len(run.records) for run in experiment.runs), default=0))
+    """The measure that the verdict is about."""
+    return headline_measure(min((len(run.records) for run in experiment.runs), default=0))
 
 
 def top_two(experiment: Experiment, measure: str, margin: float, rng: np.random.Generator) -> str:
