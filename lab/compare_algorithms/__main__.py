@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     begun = monotonic()
     options = _options(argv)
     console = Console(stderr=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    for name in ("SIGTERM", "SIGHUP"):  # the second is not there on Windows
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
     try:
         conditions = [fail_if.parse(text) for text in options.fail_if]
         made = _compare(options, console, begun)

@@ -20,6 +20,9 @@ from lab.simulate.workload import Workload
 
 Latencies = NDArray[np.float64]
 
+DICE = 5
+"""How often each schedule is simulated: with few requests, which of two equal nodes was taken moves a p99 by much."""
+
 BOUNDS = {"central_queue": central_queue, "ideal_pool": ideal_pool}
 
 
@@ -45,21 +48,21 @@ def workload_of(schedule: Schedule) -> Workload:
 
 
 def simulated_ms(scenario: Scenario, schedule: Schedule, algorithm: str) -> Latencies:
-    """Latency of each request under an algorithm of the balancer."""
+    """Latency of each request under an algorithm of the balancer; one row for each of `DICE` throws of its dice."""
     _, make = maker(algorithm)
-    return np.asarray(Run(scenario, workload_of(schedule), make, seed=1).run().latency_ms)
+    return np.stack([Run(scenario, workload_of(schedule), make, seed=dice).run().latency_ms for dice in range(DICE)])
 
 
 def bound_ms(scenario: Scenario, schedule: Schedule, bound: str) -> Latencies:
-    """Latency of each request under a bound, a key of `BOUNDS`."""
-    return np.asarray(BOUNDS[bound](scenario, workload_of(schedule)))
+    """Latency of each request under a bound, a key of `BOUNDS`; one row."""
+    return np.stack([BOUNDS[bound](scenario, workload_of(schedule))])
 
 
 def pooled(
     of_block: Callable[[Schedule], Latencies], schedules: Sequence[Schedule], warm_up_s: float, overhead_ms: float
 ) -> Latencies:
     """Of all blocks together, warm-up cut off, overhead added."""
-    return np.concatenate([of_block(each)[each.at_s >= warm_up_s] for each in schedules]) + overhead_ms
+    return np.concatenate([of_block(each)[:, each.at_s >= warm_up_s].ravel() for each in schedules]) + overhead_ms
 
 
 def can_simulate(algorithm: str) -> bool:

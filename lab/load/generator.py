@@ -6,7 +6,7 @@ loop closed as soon as the target is slow.
 """
 
 import gc
-import resource
+import sys
 from collections.abc import Callable
 from time import monotonic, process_time
 from urllib.parse import urlsplit
@@ -195,7 +195,11 @@ class _Run:
 
 
 def _allow_many_files() -> None:
-    """As many open connections as the system lets this process have."""
+    """As many open connections as the system lets this process have. Windows has no such limit."""
+    if sys.platform == "win32":
+        return
+    import resource
+
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
