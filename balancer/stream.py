@@ -18,6 +18,7 @@ from gevent import get_hub, getcurrent
 
 CHUNK = 65536
 TICK_S = 0.1
+AT_ONCE, REST_S = 50, 0.005  # so many waits end at a tick; the others after a pause in which everybody else goes on
 STOOD_STILL_S = 1.0  # a tick so late says that the whole process did not run
 _READ, _WRITE = 1, 2
 _LINGER = "hh" if sys.platform == "win32" else "ii"  # struct linger
@@ -51,10 +52,12 @@ class Waits:
         self.streams: set[Stream] = set()
         self._timer = get_hub().loop.timer(TICK_S, TICK_S)
         self._timer.start(self._tick)
+        self._rest = get_hub().loop.timer(REST_S)
 
     def close(self) -> None:
-        self._timer.stop()
-        self._timer.close()
+        for timer in (self._timer, self._rest):
+            timer.stop()
+            timer.close()
 
     def _tick(self) -> None:
         before, self.now = self.now, monotonic()
@@ -64,9 +67,15 @@ class Waits:
                 stream.read_until += late_s
                 stream.write_until += late_s
         now = self.now - TICK_S  # a wait may have begun that much after the tick it was counted from
+        ended = 0
         for stream in list(self.streams):
+            if ended >= AT_ONCE:  # thousands of idle or slow clients whose time is up in the same moment
+                self._rest.stop()
+                self._rest.start(self._tick)
+                return
             if stream.reading is not None:
                 if stream.read_until <= now:
+                    ended += 1
                     stream.reading.throw(TimedOut())
                 elif stream.purpose is not None and (reason := stream.purpose.reason_to_stop()) is not None:
                     stream.reading.throw(reason)
