@@ -44,6 +44,9 @@ class ConfigError(FairleadError):
         lines += [f"  {p.path:<{width}}  {p.text}" for p in problems]
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, list[Problem]]]:
+        return ConfigError, (self.source, self.problems)  # it may cross from one process to another
+
 
 class StartError(FairleadError):
     """The fleet, or one program of it, did not come up."""

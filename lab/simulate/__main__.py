@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.print_scenario:
             print(scenario.model_dump_json(indent=1))
             return 0
+        if options.plot and options.plot.suffix not in (".png", ".svg", ".pdf"):
+            raise ConfigError("--plot", [Problem(str(options.plot), "must end in .png, .svg or .pdf")])
         with _progress() as done:
             report = compare(scenario, options.algorithm, seeds, options.processes, done)
     except (ConfigError, ValidationError) as error:

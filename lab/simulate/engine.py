@@ -146,8 +146,9 @@ class Run:
         self.node_of[flight.number] = index
         flight.known = known
         flight.node = self.nodes[index]
-        flight.sent_at = now
-        flight.free_slot = known.slots is None or known.in_flight <= known.slots
+        if flight.balancer.learns:
+            flight.sent_at = now
+            flight.free_slot = known.slots is None or known.in_flight <= known.slots
         if self.direct:  # what `_enter` does, without the call: this is what most simulated time is spent in
             leaves_at, flight.service_s = self.direct[index].take(now, flight.work_s, flight.at + self.deadline_s)
             heappush(self.events, (leaves_at, LEAVE | flight.number << 3, flight))
@@ -170,10 +171,8 @@ class Run:
 
     def _leave(self, flight: Flight, now: float) -> None:
         """The node is done with a request, or dropped it."""
-        node = flight.node
-        node.rif -= 1
-        if self.reports and flight.service_s >= 0:
-            flight.report = node.served(flight.service_s * 1000)
+        if self.reports:
+            flight.report = flight.node.left(flight.service_s)
         if self.half_s:
             heappush(self.events, (now + self.half_s, ANSWER | flight.number << 3, flight))
         else:

@@ -4,17 +4,18 @@ Plain attributes where the live balancer has shared memory (`balancer.node_recor
 against each other, figure by figure.
 """
 
+from cluster.service_time import typical_ms
 from cluster.wire import NodeReport
 
-EWMA = 0.05  # as in balancer/node_record.py
+EWMA = 0.05  # of latency, as in balancer/node_record.py
 
 
 class KnownNode:
     """One balancer's view. Times are simulated seconds from 1 on: 0 means never, as on the scoreboard."""
 
     __slots__ = (
-        "_latency_at", "_latency_ms", "_own_service_at", "_own_service_ms", "_report", "_report_at", "_sent_at_report",
-        "attempts", "in_flight", "index", "name", "slots", "weight",
+        "_latency_at", "_latency_ms", "_own_service_at", "_own_service_ms", "_own_services", "_report", "_report_at",
+        "_sent_at_report", "attempts", "in_flight", "index", "name", "slots", "weight",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, slots: int | None, weight: int) -> None:
@@ -29,6 +30,7 @@ class KnownNode:
         self._sent_at_report = 0
         self._latency_ms = self._latency_at = 0.0
         self._own_service_ms = self._own_service_at = 0.0
+        self._own_services = 0
 
     def newest_report(self) -> tuple[NodeReport, float, int] | None:
         if self._report is None:
@@ -47,8 +49,8 @@ class KnownNode:
         self._latency_ms = old + EWMA * (latency_ms - old) if old else latency_ms
         self._latency_at = now
         if unqueued:
-            old = self._own_service_ms
-            self._own_service_ms = old + EWMA * (latency_ms - old) if old else latency_ms
+            self._own_services += 1
+            self._own_service_ms = typical_ms(self._own_service_ms, latency_ms, self._own_services)
             self._own_service_at = now
 
     def reported(self, report: NodeReport, now: float) -> None:

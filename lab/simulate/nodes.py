@@ -11,9 +11,8 @@ from heapq import heappop, heappush, heapreplace
 from math import inf
 from typing import NamedTuple, Protocol
 
+from cluster.service_time import typical_ms
 from cluster.wire import NodeReport
-
-EWMA = 0.05  # the share of the newest service time in a node's report, as in node/stats.py
 
 
 class SpeedChange(NamedTuple):
@@ -34,19 +33,23 @@ class Shared(Protocol):
 class Reporting:
     """What a node tells of itself; its service times are learned as a real one learns them."""
 
-    __slots__ = ("busy_s", "index", "rif", "service_ms", "slots")
+    __slots__ = ("_served", "busy_s", "index", "rif", "service_ms", "slots")
 
     def __init__(self, index: int, slots: int) -> None:
         self.index = index
         self.slots = slots
-        self.rif = 0  # waiting and worked on
+        self.rif = 0  # waiting and worked on; kept only if somebody hears of it
         self.busy_s = 0.0  # slot time that it has been, or is bound to be, at work
-        self.service_ms = 0.0
+        self.service_ms = 0.0  # typical
+        self._served = 0
 
-    def served(self, service_ms: float) -> NodeReport:
-        """A request that left had taken so long in its slot; the report that goes with its answer."""
-        old = self.service_ms
-        self.service_ms = old + EWMA * (service_ms - old) if old else service_ms
+    def left(self, service_s: float) -> NodeReport | None:
+        """A request left after so long in its slot: the report that goes with its answer; None if it gave up (< 0)."""
+        self.rif -= 1
+        if service_s < 0:
+            return None
+        self._served += 1
+        self.service_ms = typical_ms(self.service_ms, service_s * 1000, self._served)
         return self.report()
 
     def report(self) -> NodeReport:
@@ -110,14 +113,15 @@ class SharingNode(Reporting):
 
     def _rate(self) -> float:
         """Work per second that each request receives now."""
-        return self.speed if self.rif <= self.slots else self.speed * self.slots / self.rif
+        present = len(self._present)
+        return self.speed if present <= self.slots else self.speed * self.slots / present
 
     def _advance(self, now: float) -> None:
         passed = now - self._since
         self._since = now
-        if self.rif:
+        if self._present:
             self._received_s += passed * self._rate()
-            self.busy_s += passed * min(self.rif, self.slots)
+            self.busy_s += passed * min(len(self._present), self.slots)
 
     def enter(self, now: float, request: Shared) -> None:
         """A request arrives."""
@@ -127,7 +131,7 @@ class SharingNode(Reporting):
         heappush(self._heap, (self._received_s + request.work_s, request.number))
 
     def leave(self, now: float) -> Shared:
-        """The request that has received enough. It counts until `rif` is lowered."""
+        """The request that has received enough leaves."""
         self._advance(now)
         self._received_s, number = heappop(self._heap)  # the sum without the rounding of `_advance`
         request = self._present.pop(number)
@@ -135,7 +139,7 @@ class SharingNode(Reporting):
         return request
 
     def drop(self, now: float, request: Shared) -> bool:
-        """A request gives up before it has enough; False if it has left already. It counts until `rif` is lowered."""
+        """A request gives up before it has enough; False if it has left already."""
         if request.number not in self._present:
             return False
         self._advance(now)
@@ -150,7 +154,7 @@ class SharingNode(Reporting):
     def next_leave(self, now: float) -> float:
         """When the next one leaves if nothing else happens; inf when nobody is there."""
         heap = self._heap
-        if not self.rif:  # nobody remembers: begin again from 0 and stay exact in long runs
+        if not self._present:  # nobody remembers: begin again from 0 and stay exact in long runs
             self._received_s = 0.0
             heap.clear()
         while heap and heap[0][1] not in self._present:

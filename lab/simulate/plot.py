@@ -26,7 +26,7 @@ MOST_NODES = 40  # beside each other in the picture of shares
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write it in the format that the path's ending says. ValueError when matplotlib knows no such format."""
+    """Write it in the format that the path's ending says."""
     figure = Figure(figsize=(12, 8.5), layout="constrained")
     axes = figure.subplots(2, 2, gridspec_kw={"width_ratios": (3, 2)})
     figure.suptitle(_wrapped(describe(report.scenario, report)), fontsize=10)
