@@ -51,13 +51,3 @@ def scoreboard_file(balancer: str) -> Path:
 def orders_file(balancer: str) -> Path:
     """What operators ordered: algorithm, admin states, weights."""
     return state_dir() / f"{balancer}.orders.json"
-
-
-def supervisor_socket() -> Path:
-    """Supervisor's control socket."""
-    return state_dir() / "supervisor.sock"
-
-
-def supervisor_conf() -> Path:
-    """The generated Supervisor configuration."""
-    return state_dir() / "supervisord.conf"

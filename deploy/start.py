@@ -12,6 +12,7 @@ from cluster.config import Fleet
 from cluster.errors import FairleadError, StartError
 from cluster.programs import LOOPBACK, Program, Role, bind_address
 from deploy import browser, health, procfs, render, summary
+from deploy.agent.place import tail
 from deploy.fleet_here import Here, Started, digest, read_fleet
 from deploy.processes import Process, Supervisor, SupervisorGone
 from deploy.stop import clear_leftovers, stop
@@ -180,17 +181,6 @@ def _how_it_ended(here: Here, name: str) -> str:
     ended = re.compile(rf"exited: {re.escape(name)}(?:_1)? \((.+); not expected\)")
     found = [match[1] for line in tail(here.logs / "supervisord.log", 100) if (match := ended.search(line))]
     return f" ({found[-1]})" if found else ""
-
-
-def tail(path: Path, lines: int, after: int = 0) -> list[str]:
-    """The last lines of a text file, of what follows byte `after`; none when it cannot be read."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            file.seek(max(0, size - 65536, after if after <= size else 0))  # smaller than it was: rotated meanwhile
-            return [line for line in file.read().decode(errors="replace").splitlines() if line.strip()][-lines:]
-    except OSError:
-        return []
 
 
 def _runs_already(here: Here, config: Path, fleet: Fleet, programs: list[Program], lan: bool) -> int:

@@ -22,8 +22,6 @@ def test_two_variables_move_everything(tmp_path: Path, monkeypatch: pytest.Monke
         paths.token_file(),
         paths.scoreboard_file("b1"),
         paths.orders_file("b1"),
-        paths.supervisor_socket(),
-        paths.supervisor_conf(),
     ]
     assert {path.parent for path in inside} == {tmp_path / "run"}
     assert len(set(inside)) == len(inside)

@@ -20,9 +20,10 @@ from cluster.errors import ConfigError, StartError
 from cluster.load import parse
 from cluster.programs import Program, Role, programs_of
 from deploy import addresses, browser, health, local, summary
+from deploy.agent.place import tail
 from deploy.fleet_here import Here, Started, digest, read_fleet
 from deploy.processes import Process, Supervisor, SupervisorGone, shown_name
-from deploy.start import check_ports, tail
+from deploy.start import check_ports
 from deploy.status import _problem, _row
 
 HERE = Here(state=Path("/s/run"), logs=Path("/s/logs"), project=Path("/p"))
