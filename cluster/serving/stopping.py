@@ -25,5 +25,7 @@ def wait_until_told() -> None:
 
 
 def _listen_to_keeper(told: Event) -> None:
-    gevent.get_hub().threadpool.apply(sys.stdin.buffer.readline)  # a pipe cannot be waited for by events on Windows
+    # A pipe cannot be waited for by events on Windows. Not through sys.stdin: at the end of a process that was told
+    # otherwise, Python would find its lock taken and abort.
+    gevent.get_hub().threadpool.apply(os.read, (sys.stdin.fileno(), 1))
     told.set()

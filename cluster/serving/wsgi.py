@@ -36,7 +36,10 @@ class _Counting:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self.busy += 1
         try:
-            answer = self._application(environ, start_response)
+            try:
+                answer = self._application(environ, start_response)
+            except StopIteration:  # a WebSocket has ended: so engineio tells gunicorn that there is nothing to answer
+                return
             try:
                 yield from answer
             finally:

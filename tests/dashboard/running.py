@@ -29,6 +29,11 @@ def free_port() -> int:
 class RunningDashboard:
     """One fleet: config.json, a token, a fake control API, gunicorn. Ends only what it started."""
 
+    command: tuple[str, ...] = (
+        *(sys.executable, "-m", "gunicorn"),
+        *("-c", "python:dashboard.gunicorn_conf", "dashboard.app:application"),
+    )
+
     def __init__(
         self, folder: Path, names: tuple[str, ...] = ("l1", "l2", "l3"), rps: float = 240.0, **settings: Any
     ) -> None:
@@ -60,16 +65,8 @@ class RunningDashboard:
             "FAIRLEAD_CONFIG": str(self.folder / "config.json"),
             "FAIRLEAD_STATE": str(self.folder / "run"),
         }
-        command = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "-c",
-            "python:dashboard.gunicorn_conf",
-            "dashboard.app:application",
-        ]
         with (self.folder / "gunicorn.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
         for _ in range(100):
             try:
                 with urllib.request.urlopen(f"{self.url}/-/health", timeout=1):
