@@ -1,6 +1,5 @@
 """At which address others on the LAN reach this machine."""
 
-import fcntl
 import socket
 import struct
 
@@ -19,6 +18,8 @@ def lan_address() -> str | None:
             return address
         except OSError:
             pass
+        import fcntl  # which Windows lacks; there the above finds it
+
         for _, name in socket.if_nameindex():
             request = struct.pack("256s", name.encode()[:15])
             try:

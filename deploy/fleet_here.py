@@ -1,17 +1,14 @@
 """The fleet's share of this machine: its folders, its Supervisor, what was started and how."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import resource
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cluster import load, paths
+from cluster import file_lock, load, paths
 from cluster.config import Fleet
 from cluster.errors import ConfigError, Problem, StartError
 from cluster.programs import Program, Role, local_hosts, programs_of
@@ -62,6 +59,8 @@ class Here:
 
     def options(self, config: Path, fleet: Fleet, lan: bool) -> Options:
         """What the generated files need to know."""
+        import resource  # which Windows lacks; there nobody asks
+
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         return Options(
             config=config,
@@ -89,22 +88,25 @@ class Here:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Only one start or stop at a time; a second one waits for the first."""
-        try:
-            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self.state / "start.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StartError(
-                f"{self.state} cannot be written ({error.strerror}); set FAIRLEAD_STATE to a folder of yours"
-            ) from None
-        try:
+        lock = self.state / "start.lock"
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print("another start or stop is under way; waiting for it", file=sys.stderr)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+                try:
+                    held.enter_context(file_lock.alone(lock, wait=False))
+                except BlockingIOError:
+                    print("another start or stop is under way; waiting for it", file=sys.stderr)
+                    held.enter_context(file_lock.alone(lock))
+            except OSError as error:
+                raise StartError(
+                    f"{self.state} cannot be written ({error.strerror}); set FAIRLEAD_STATE to a folder of yours"
+                ) from None
             yield
-        finally:
-            os.close(lock)
+
+
+def script(name: str) -> str:
+    """The script of this system that people call."""
+    return f"scripts\\windows\\{name}.bat" if sys.platform == "win32" else f"scripts/linux/{name}.sh"
 
 
 def digest(config: Path) -> str:

@@ -6,6 +6,7 @@ The process replaces itself, so that Ctrl-C and Supervisor's signals reach the n
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,18 +34,24 @@ def plan(node: Node, environment: Mapping[str, str], project: Path, python: str)
     if node.runs is Runs.EXTERNAL:
         raise StartError(f"{node.name} is external, at {node.address}:{node.port}: nothing is started for it")
     if node.runs is Runs.SIMULATED:
-        return Plan([python, "-m", "gunicorn", "-c", "python:node.gunicorn_conf", "node.app:application"], project, env)
+        gunicorn = ["gunicorn", "-c", "python:node.gunicorn_conf", "node.app:application"]
+        env |= {"PYTHONPATH": str(project)} if sys.platform == "win32" else {}
+        return Plan([python, "-m", *(["node.serve"] if sys.platform == "win32" else gunicorn)], project, env)
     home = project
     if node.app:
         home = project / node.app.path
-        programs = home / ".venv" / "bin"
+        programs = home / ".venv" / ("Scripts" if sys.platform == "win32" else "bin")
         env["PATH"] = os.pathsep.join([*([str(programs)] if programs.is_dir() else []), env.get("PATH", os.defpath)])
     return Plan(command_words(node), home / (node.directory or ""), env | node.environment)
 
 
 def command_words(node: Node) -> list[str]:
     """A command node's program and arguments, `{port}` and `{name}` filled in. No shell: quotes group, nothing else."""
-    words = shlex.split(node.command or "")
+    split = shlex.shlex(node.command or "", posix=True, punctuation_chars=False)
+    split.whitespace_split, split.commenters = True, ""
+    if sys.platform == "win32":
+        split.escape = ""  # there a backslash parts folders
+    words = list(split)
     return [word.replace("{port}", str(node.port)).replace("{name}", node.name) for word in words]
 
 
@@ -100,6 +107,8 @@ def _become(name: str, config: Path, port: int | None, address: str | None) -> N
         print(f"{name} ({node.kind}) on http://{bind}:{node.port}/ · Ctrl-C stops it", file=sys.stderr, flush=True)
     try:
         os.chdir(what.directory)
+        if sys.platform == "win32":  # whose exec ends the caller before the new program has begun
+            sys.exit(subprocess.call(what.argv, env=what.environment))
         os.execvpe(what.argv[0], what.argv, what.environment)
     except OSError as error:
         raise StartError(f"{name}: {shlex.join(what.argv)} in {what.directory}: {error.strerror}") from None

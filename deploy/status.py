@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -9,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.errors import FairleadError
-from cluster.programs import Program
+from cluster.programs import Program, Role
 from deploy import health, procfs
-from deploy.fleet_here import Here, read_fleet
+from deploy.fleet_here import Here, read_fleet, script
 from deploy.processes import Process, SupervisorGone
 
 
@@ -53,17 +54,43 @@ def status(config: Path, as_json: bool) -> int:
     if as_json:
         print(json.dumps(result, indent=2))
     else:
-        _show(result)
+        show(result)
     return 0 if result["well"] else 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the one who keeps the programs says."""
+
+    pid: int  # its own; 0: there is none
+    processes: list[Process] | None  # None: there is none
+    why_not: str  # a sentence, when there is none
+    listens: bool = True  # a program of its own tells the dashboard; a keeper does that itself
 
 
 def look(here: Here, config: Path) -> Status:
     """Ask Supervisor and every program. ConfigError when config.json cannot be used and nothing runs."""
     try:
-        supervisor_pid, processes = here.supervisor.pid(), here.supervisor.processes()
+        return compose(here, config, Seen(here.supervisor.pid(), here.supervisor.processes(), ""))
     except SupervisorGone:
-        supervisor_pid, processes = 0, None
-    started = here.started()
+        return compose(here, config, Seen(0, None, _why_not(here)))
+
+
+def _why_not(here: Here) -> str:
+    left, hung = procfs.supervised(here.state), procfs.supervisord_of(here.conf)
+    if hung:
+        return f"supervisord (pid {hung}) does not answer: {script('stop_all')} ends it and its programs"
+    if left:
+        return (
+            f"supervisord is gone, {len(left)} processes of it run on unwatched:"
+            f" {script('stop_all')} ends them, start_all.sh starts anew"
+        )
+    return f"not running: {script('start_all')} starts it"
+
+
+def compose(here: Here, config: Path, by: Seen) -> Status:
+    """Ask every program, beside what its keeper says. ConfigError when config.json cannot be used and nothing runs."""
+    processes, started = by.processes, here.started()
     fleet_name, programs, problems, notes = "", list[Program](), list[str](), list[str]()
     nodes: list[str] = []
     try:
@@ -74,21 +101,13 @@ def look(here: Here, config: Path) -> Status:
             raise
         problems.append(str(error).splitlines()[0] + "; stopping works all the same")
     seen = {process.name: process for process in processes or []}
+    if not by.listens:
+        programs = [program for program in programs if program.role is not Role.LISTENER]
     answers = [health.ask(program) for program in programs]
     rows = [_row(p, seen.get(p.name), answer) for p, answer in zip(programs, answers, strict=True)]
     changed = bool(started and processes is not None and started.config_changed)
     if processes is None:
-        left, hung = procfs.supervised(here.state), procfs.supervisord_of(here.conf)
-        problems.append("not running: scripts/linux/start_all.sh starts it")
-        if hung:
-            problems[-1] = (
-                f"supervisord (pid {hung}) does not answer: scripts/linux/stop_all.sh ends it and its programs"
-            )
-        elif left:
-            problems[-1] = (
-                f"supervisord is gone, {len(left)} processes of it run on unwatched:"
-                " scripts/linux/stop_all.sh ends them, start_all.sh starts anew"
-            )
+        problems.append(by.why_not)
     else:
         problems += [_problem(row, seen.get(row["name"])) for row in rows if not row["well"]]
     idle = False
@@ -100,7 +119,7 @@ def look(here: Here, config: Path) -> Status:
         elif out:
             notes.append(f"{row['name']}: not ready {', '.join(out)}; scripts/linux/fairlead status says why")
     if changed:
-        problems.append(f"{config.name} has changed since the start: scripts/linux/stop_all.sh, then start_all.sh")
+        problems.append(f"{config.name} has changed since the start: {script('stop_all')}, then start_all")
     return Status(
         well=processes is not None and all(row["well"] for row in rows) and bool(rows) and not idle,
         running=processes is not None,
@@ -109,7 +128,7 @@ def look(here: Here, config: Path) -> Status:
         config_changed=changed,
         lan=bool(started and processes is not None and started.lan),
         since=started.at if started and processes is not None else None,
-        supervisor_pid=supervisor_pid,
+        supervisor_pid=by.pid,
         programs=rows,
         problems=problems,
         notes=notes,
@@ -138,14 +157,15 @@ def _row(program: Program, process: Process | None, answer: health.Answer) -> Pr
     )
 
 
-def _show(result: Status) -> None:
+def show(result: Status) -> None:
+    """For people."""
     # Wider than most terminals: a line that goes on below tells all of it, one that is cut off with … does not.
     console = Console(highlight=False, markup=False, soft_wrap=True, width=200)
     if result["running"]:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(result["since"] or 0))
         reach = "LAN" if result["lan"] else "this machine only"
         console.print(
-            f"fleet {result['fleet']} · since {since} · supervisord pid {result['supervisor_pid']} · open to: {reach}"
+            f"fleet {result['fleet']} · since {since} · kept by pid {result['supervisor_pid']} · open to: {reach}"
         )
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("program", "state", "pid", "up", "address", "answer"):
