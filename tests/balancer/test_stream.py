@@ -99,19 +99,23 @@ def test_after_a_standstill_nobody_is_late_before_what_came_meanwhile_was_looked
     assert reading.get() == b"was here"
 
 
-def test_thousands_whose_time_is_up_at_once_do_not_stop_everybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_whose_time_is_up_at_once_end_in_small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, lots, tick = list[object](), list[int](), Waits._tick
+
+    def counted(waits: Waits) -> None:
+        before = len(ended)
+        tick(waits)
+        lots.append(len(ended) - before)
+
     monkeypatch.setattr("balancer.stream.AT_ONCE", 10)
+    monkeypatch.setattr(Waits, "_tick", counted)
     waits, pairs = Waits(), [tcp_pair() for _ in range(100)]
     streams = [Stream(near, waits) for near, _ in pairs]
-    begun = [gevent.spawn(what_ends, stream.recv, 0.2) for stream in streams]
-    most, before = 0, 0
+    readers = [gevent.spawn(lambda s=stream: ended.append(what_ends(s.recv, 0.2))) for stream in streams]
     with gevent.Timeout(5):
-        while before < len(begun):
-            gevent.sleep(0.001)
-            done = sum(reader.ready() for reader in begun)
-            most, before = max(most, done - before), done
-    assert {reader.value for reader in begun} == {TimedOut}
-    assert most <= 20, "they ended in one go"
+        gevent.joinall(readers)
+    assert ended == [TimedOut] * 100
+    assert max(lots) == 10, "everybody else waited for more of them"
     for stream, (_, far) in zip(streams, pairs, strict=True):
         stream.close()
         far.close()
