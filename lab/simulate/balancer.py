@@ -72,6 +72,8 @@ class SimulatedBalancer:
         self.on_end = algorithm.on_end if kind.overrides("on_end") else None
         self.on_report = algorithm.on_report if kind.overrides("on_report") else None
         self.probes = kind.overrides("probe")
+        # All that it sees of answers is that in flight goes down.
+        self.only_counts = not (self.learns or self.probes or self.on_start or caps is not None)
         if kind.overrides("on_membership"):
             algorithm.on_membership(self.nodes, now)
 

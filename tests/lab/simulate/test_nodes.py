@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from balancer.algorithms.least_connections import LeastConnections
 from cluster.errors import ConfigError
 from lab.simulate import Result, Scenario, simulate
 
@@ -98,6 +99,32 @@ def test_every_request_is_answered_once_and_no_bound_is_beaten(rule: str, extra:
     assert found.latency_ms.mean() > simulate(scenario, "ideal pool", 1).latency_ms.mean()
     busy = sum(found.utilization[i] * group.slots for i, group in enumerate(scenario.each))
     assert busy > 0
+
+
+class Watching(LeastConnections):
+    """The same rule, but one that is told of every answer: the event loop takes the long way."""
+
+    def on_end(self, *what: object) -> None:
+        assert len(what) == 6
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"balancers": 3},
+        {"deadline_ms": 50, "load": 0.95},
+        {"brown_outs": [{"node": 8}]},
+        {"kinds": {"general": {"distribution": "constant"}}, "arrivals": {"process": "constant"}},
+    ],
+)
+def test_the_short_way_for_rules_that_only_count_gives_the_very_same(extra: dict[str, object]) -> None:
+    scenario = Scenario.model_validate({"requests": 5000, **extra})
+    short, long = simulate(scenario, LeastConnections, 1), simulate(scenario, Watching, 1)
+    assert short.node.tolist() == long.node.tolist()
+    assert short.latency_ms.tolist() == long.latency_ms.tolist()
+    assert short.ok.tolist() == long.ok.tolist()
+    assert short.utilization == long.utilization
 
 
 def test_brown_outs_slow_both_bounds() -> None:
