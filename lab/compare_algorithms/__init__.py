@@ -7,3 +7,7 @@
 Every algorithm is given the same seeded schedules in randomized blocks, one of them twice (A/A): when the comparison
 finds a difference between an algorithm and itself, it must not be believed. How to read it: docs/compare.md.
 """
+
+from lab import tools
+
+tools.need("numpy", "hdrh")

@@ -8,3 +8,7 @@ Open loop: requests leave when the schedule says so, whether or not the answers 
 requests of many independent people do. A closed loop (wrk, most uses of Locust) waits for a slow server and so hides
 how slow it is. Latency counts from the moment at which a request was to be sent.
 """
+
+from lab import tools
+
+tools.need("numpy", "hdrh")

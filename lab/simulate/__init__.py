@@ -9,6 +9,10 @@ balancer does and knows · engine.py the event loop · bounds.py what no balance
 processors · figures.py ratios and intervals · table.py, plot.py for people · experiments/ the published tables
 """
 
+from lab import tools
+
+tools.need("numpy", "matplotlib")
+
 from lab.simulate.result import Result, simulate
 from lab.simulate.scenario import Scenario
 

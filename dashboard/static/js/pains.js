@@ -7,9 +7,10 @@ export const WELL = { level: 0, text: "", slow: false };
 const FAILING = 0.05; // of its requests
 const SLOW = 3; // times the others' p99
 const VERY_SLOW = 10;
+const YARDSTICK_RPS = 2; // fewer requests than that say nothing about what is usual
 const LEAST_MS = 20; // below this difference nobody feels it
 
-/** `{level, text, slow}` of a node: 0 well, 1 hurts, 2 hurts badly; `slow` where another algorithm may help. `others` are the p99 of the other ready nodes, in ms. */
+/** `{level, text, slow}` of a node: 0 well, 1 hurts, 2 hurts badly; `slow` where another algorithm may help. `others` are the p99 of the other ready nodes that have some traffic, in ms. */
 export function painOf(node, figures, faults, others) {
   if (node.state === "down" || node.state === "ejected") return { level: 2, text: node.cause || node.state };
   if (!node.ready) return WELL;
@@ -31,7 +32,7 @@ export function painOf(node, figures, faults, others) {
 
 /** Of all nodes, in their order. */
 export function pains(nodes, rows, faults) {
-  const p99 = nodes.map((node, i) => (node.ready ? (rows[i]?.p99_ms ?? null) : null));
+  const p99 = nodes.map((node, i) => (node.ready && rows[i]?.rps >= YARDSTICK_RPS ? (rows[i].p99_ms ?? null) : null));
   return nodes.map((node, i) => {
     const others = p99.filter((value, at) => at !== i && value !== null);
     return rows[i] ? painOf(node, rows[i], faults?.[node.name], others) : WELL;
