@@ -93,6 +93,21 @@ def test_the_socket_holder_comes_back_and_nobody_notices(fleet: FleetProcess) ->
     assert supervisor(fleet).pid() == supervisord
 
 
+def test_the_balancer_and_its_socket_holder_die_in_the_same_instant(fleet: FleetProcess) -> None:
+    until(lambda: all_running(fleet))
+    supervisord, names = supervisor(fleet).pid(), ("balancer", "balancer-socket")
+    pids = [process(fleet, name).pid for name in names]
+    for pid in pids:
+        assert fleet.state == Path(procfs.environment(pid)["FAIRLEAD_STATE"])
+        os.kill(pid, signal.SIGKILL)
+    # The dead master's worker holds the port for a second or more: Supervisor cannot open it, and tries again.
+    until(lambda: all(process(fleet, name).pid not in (0, *pids) for name in names), 20)
+    until(lambda: fleet.healthy(fleet.balancer, "/-/health"), 10)
+    assert supervisor(fleet).pid() == supervisord
+    until(lambda: all_running(fleet), 20)
+    assert fleet.get(fleet.balancer)[0] == 200
+
+
 def test_the_listener_comes_back(fleet: FleetProcess) -> None:
     old = kill(fleet, "fairlead-listener")
     until(lambda: process(fleet, "fairlead-listener").pid not in (0, old), 10)
