@@ -70,7 +70,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--balancer", nargs="+", metavar="KEY", choices=list(BALANCERS), default=["fairlead"],
                         help=f"of: {', '.join(BALANCERS)} (default fairlead)")  # fmt: skip
     parser.add_argument("--fault", nargs="+", metavar="NAME", choices=list(FAULTS), help="see --list (default all)")
-    parser.add_argument("--quick", action="store_true", help="the few that say most, in less than a minute")
+    parser.add_argument("--quick", action="store_true", help="the few that say most, in about a minute")
     parser.add_argument("--list", action="store_true", help="all faults, what happens and what is promised")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table for a page")
