@@ -69,6 +69,7 @@ class Session:
                 action()
             except Exception:
                 traceback.print_exc()
+        self.deadline = float("inf")
 
     def handle(self, request: dict[str, Any], operations: dict[str, Callable[..., Any]]) -> None:
         """Carry out one request and answer it. Nothing is raised."""
@@ -131,18 +132,19 @@ def serve(operations: dict[str, Callable[..., Any]], machine: Machine, source: B
     line = Line(source, sink)
     session = Session(Place(Path(machine.root)), machine, line.say)
     threading.Thread(target=line.read, daemon=True).start()
-    threading.Thread(target=_watch, args=(line, session), daemon=True).start()
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(line, session, over), daemon=True).start()
     while not line.ended or not line.requests.empty():
         request = line.requests.get()
         if request is None:
             break
         session.handle(request, operations)
     session.take_all_back()
+    over.set()
 
 
-def _watch(line: Line, session: Session) -> None:
-    while True:
-        time.sleep(1)
+def _watch(line: Line, session: Session, over: threading.Event) -> None:
+    while not over.wait(1):
         now = time.monotonic()
         if now - line.heard_at > SILENCE_S and not line.ended:
             line.ended = True

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -44,8 +44,11 @@ class Wire:
 
 
 @pytest.fixture
-def wire() -> Wire:
-    return Wire()
+def wire() -> Iterator[Wire]:
+    made = Wire()
+    yield made
+    made.sink.close()
+    made.source.close()
 
 
 def served(wire: Wire, operations: dict[str, Callable[..., Any]], root: Path) -> threading.Thread:
@@ -91,6 +94,18 @@ def test_what_a_connection_held_is_taken_back_when_it_ends_the_newest_first(wire
     wire.sink.close()  # the operator is gone, however
     thread.join(5)
     assert undone == ["node", "lock"]
+
+
+def test_a_session_that_ended_leaves_no_watch_that_could_end_the_process(wire: Wire, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    thread = served(wire, {"hold": lambda session: session.hold("x", lambda: None)}, tmp_path)
+    wire.ask("hold")
+    watching = set(threading.enumerate()) - before
+    assert len(watching) == 3  # the loop, the reader, the watch
+    wire.sink.close()
+    for one in watching:
+        one.join(5)
+    assert [one for one in watching if one.is_alive()] == []
 
 
 def test_silence_counts_as_gone(wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
