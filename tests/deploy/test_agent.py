@@ -98,7 +98,7 @@ def test_what_a_connection_held_is_taken_back_when_it_ends_the_newest_first(wire
 
 def test_a_session_that_ended_leaves_no_watch_that_could_end_the_process(wire: Wire, tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    thread = served(wire, {"hold": lambda session: session.hold("x", lambda: None)}, tmp_path)
+    served(wire, {"hold": lambda session: session.hold("x", lambda: None)}, tmp_path)
     wire.ask("hold")
     watching = set(threading.enumerate()) - before
     assert len(watching) == 3  # the loop, the reader, the watch
