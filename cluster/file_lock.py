@@ -28,6 +28,11 @@ else:
         fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def take_at_once(fd: int) -> None:
+    """Lock an open file until it is closed. BlockingIOError when another process has it."""
+    _take(fd, False)
+
+
 @contextlib.contextmanager
 def alone(path: Path, mode: int = 0o600, wait: bool = True) -> Iterator[None]:
     """Wait until no other process is inside, then be the one. The file is made with `mode` and stays. OSError.

@@ -46,7 +46,7 @@ def rules(fleet: Fleet, host: str, lan: str, operator: str, addresses: dict[str,
     return found
 
 
-def wanted(found: list[Rule], system: HostSystem) -> dict[str, Any]:
+def wanted(found: list[Rule], system: HostSystem, lan: str = "") -> dict[str, Any]:
     """The rules in the language of every manager, for `agent.linux_firewall`; `digest`: another for other rules."""
     text = nftables(found)
     return {
@@ -62,6 +62,15 @@ def wanted(found: list[Rule], system: HostSystem) -> dict[str, Any]:
             f' log prefix="{TAG}" level="debug" limit value="1/m" accept'
             for rule in found
             for source in rule.sources
+        ],
+        "netsh": [
+            [
+                *(f"Fairlead {rule.program}", "dir=in", "action=allow", "protocol=TCP", f"localport={rule.port}"),
+                f"remoteip={','.join('LocalSubnet' if source == lan else source for source in rule.sources)}",
+                "profile=private,domain",
+            ]
+            for rule in found
+            if rule.sources
         ],
         "unit": systemd.unit(systemd.FIREWALL_UNIT, system.root, system.account, 0),
     }

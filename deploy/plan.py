@@ -8,14 +8,15 @@ from pathlib import PurePosixPath as PosixPath
 from typing import Any
 
 from cluster.config import Fleet, Runs
-from cluster.programs import LOOPBACK, Role, bind_address, programs_of
+from cluster.programs import LOOPBACK, Program, Role, bind_address, programs_of, reach
 from deploy import render
 from deploy.agent.programs import Wanted
 from deploy.agent.trial import Trial
 from deploy.hosts.linux import HostSystem
+from deploy.keeper.recipes import MODULES
 from deploy.release import Release
 
-CONF, PROGRAMS = "supervisord.conf", "programs.json"
+CONF, PROGRAMS, KEEPER = "supervisord.conf", "programs.json", "keeper.json"
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,33 @@ class HostPlan:
     """Unified diff of the host's own files."""
 
 
+def on_windows(fleet: Fleet, host: str) -> bool:
+    """Whether a keeper keeps the host's programs."""
+    return fleet.hosts[host].os == "windows"
+
+
+def kept(fleet: Fleet, host: str) -> list[Program]:
+    """The host's programs. A keeper needs no listener: it tells the dashboard itself."""
+    return [p for p in programs_of(fleet, (host,)) if not (p.role is Role.LISTENER and on_windows(fleet, host))]
+
+
+def unfit(fleet: Fleet, host: str) -> str:
+    """What a host's system cannot be brought yet; "" when it can all."""
+    if not on_windows(fleet, host):
+        return ""
+    own = [node.name for node in fleet.nodes if node.host == host and node.runs is Runs.COMMAND]
+    return f"{', '.join(own)}: `fab` brings no node of runs: command to a Windows host yet" if own else ""
+
+
 def wanted(fleet: Fleet, host: str) -> list[Wanted]:
     """The programs of a host in the order in which they are brought to a new release."""
     found = []
-    for program in programs_of(fleet, (host,)):
+    for program in kept(fleet, host):
         ours = program.role is not Role.LISTENER
         if program.role is Role.NODE:
             ours = fleet.node(program.part).runs is Runs.SIMULATED
-        process = f"{program.name}_1" if program.role is Role.BALANCER else program.name
+        in_two = program.role is Role.BALANCER and not on_windows(fleet, host)
+        process = f"{program.name}_1" if in_two else program.name
         found.append(
             Wanted(
                 name=program.name,
@@ -78,7 +98,9 @@ def trials(fleet: Fleet, host: str, system: HostSystem) -> list[Trial]:
                 continue
             simulated = True
         check: list[str] = []
-        if ours:
+        if on_windows(fleet, host):
+            command = [python, "-m", *MODULES[program.role]]
+        elif ours:
             check = [*command, "--check-config"]
             command += ["-b", f"{LOOPBACK}:{{port}}"]
             command += ["-w", "1"] if program.role is Role.BALANCER else []
@@ -87,6 +109,8 @@ def trials(fleet: Fleet, host: str, system: HostSystem) -> list[Trial]:
         values = render.environment(program, fleet, _options(fleet, host, PosixPath("{release}"), 0, system))
         for name in ("FAIRLEAD_INHERIT", "FAIRLEAD_STATE"):
             values.pop(name, None)
+        if on_windows(fleet, host):
+            values |= {"FAIRLEAD_PORT": "{port}", "PYTHONPATH": "{release};{env}"}
         values |= {"FAIRLEAD_BIND": LOOPBACK, "FAIRLEAD_CONFIG": "{release}/config.json"}
         found.append(
             Trial(
@@ -99,12 +123,30 @@ def trials(fleet: Fleet, host: str, system: HostSystem) -> list[Trial]:
 
 def host_files(fleet: Fleet, host: str, max_open_files: int, system: HostSystem) -> dict[str, str]:
     """The files that are made for one host: Supervisor's configuration, and the list of its programs."""
+    programs = json.dumps(wanted(fleet, host), indent=1) + "\n"
+    if on_windows(fleet, host):
+        return {KEEPER: _keeper_json(fleet, host, system), PROGRAMS: programs}
     current = PosixPath(system.root) / "current"
     options = _options(fleet, host, current, max_open_files, system)
     return {
         CONF: render.supervisord_conf(fleet, options),
-        PROGRAMS: json.dumps(wanted(fleet, host), indent=1) + "\n",
+        PROGRAMS: programs,
     }
+
+
+def _keeper_json(fleet: Fleet, host: str, system: HostSystem) -> str:
+    """What `deploy.keeper.deployed` reads; the host fills in {python}, {release} and {env}."""
+    options = _options(fleet, host, PosixPath("{release}"), 0, system)
+    programs = []
+    for program in kept(fleet, host):
+        values = render.environment(program, fleet, options)
+        values.pop("FAIRLEAD_INHERIT", None)
+        values |= {"FAIRLEAD_KEPT": "1", "PYTHONPATH": "{release};{env}"}
+        argv = [options.python, "-m", *MODULES[program.role]]
+        wait_s = render.STOP_WAIT_S[program.role]
+        programs.append({"name": program.name, "argv": argv, "environment": values, "stop_wait_s": wait_s})
+    dashboard = fleet.dashboard and f"http://{reach(fleet.hosts[fleet.dashboard.host])}:{fleet.dashboard.port}"
+    return json.dumps({"host": host, "dashboard": dashboard, "programs": programs}, indent=1) + "\n"
 
 
 def _options(fleet: Fleet, host: str, project: PosixPath, max_open_files: int, system: HostSystem) -> render.Options:
@@ -141,7 +183,7 @@ def make(
     """The plan of one host. `machine`, `deployed`, `states`, `present` (its own files of now) are what it told."""
     programs = wanted(fleet, host)
     files = host_files(fleet, host, machine["max_open_files"], system)
-    envs = {"": release.environment.key(machine["python"], machine["machine"])}
+    envs = {"": release.environment_of("", fleet.hosts[host].os).key(machine["python"], machine["machine"])}
     here = {node.app.path for node in fleet.nodes if node.host == host and node.app}
     envs |= {p: e.key(machine["python"], machine["machine"]) for p, e in release.apps.items() if p in here}
     before = deployed["current"]

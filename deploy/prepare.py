@@ -25,7 +25,7 @@ def prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release:
         reach.call(host, "ports", wanted=made.ports)
         for folder, key in made.environments.items():
             if key not in deployed["envs"]:
-                environment = release.environment_of(folder)
+                environment = release.environment_of(folder, reach.hello[host]["machine"]["os"])
                 house = houses[key]
                 size = house.stat().st_size
                 reach.call(host, "make_room", needed=6 * size)
@@ -46,7 +46,7 @@ def prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release:
             files=made.files, limit_s=60,
         )  # fmt: skip
         if made.before != release.id:
-            reach.call(host, "boot", release=release.id, trials=made.trials, limit_s=30 + 25 * len(made.trials))
+            reach.call(host, "boot", release=release.id, trials=made.trials, limit_s=30 + 65 * len(made.trials))
         reach.note(host, "is ready to switch")
 
     for host, value in reach.each(one, [h for h in plans if plans[h].changes]).items():
@@ -82,7 +82,7 @@ def _wheels(command: Command, reach: Reach, plans: dict[str, HostPlan], release:
             if made.changes and key not in found and key not in told["deployed"]["envs"]:
                 reach.note(host, "needs packages: they are fetched")
                 try:
-                    found[key] = wheelhouse.archive(release.environment_of(folder), target)
+                    found[key] = wheelhouse.archive(release.environment_of(folder, told["machine"]["os"]), target)
                 except wheelhouse.NoWheels as error:
                     raise Ends(Code.PREFLIGHT, f"nothing was changed: {error}") from None
     return found

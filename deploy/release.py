@@ -18,10 +18,13 @@ from cluster.paths import PROJECT
 PARTS = (
     "cluster", "balancer", "node", "dashboard",
     "deploy/__init__.py", "deploy/run_node.py", "deploy/processes.py", "deploy/procfs.py", "deploy/supervisor",
+    "deploy/keeper",
     "scripts/linux/fairlead", "scripts/linux/venv.sh", "requirements.lock", "LICENSE",
 )  # fmt: skip
 _NOT = {"__pycache__", "node_modules", "assets", ".venv", ".git", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 LOCK = "requirements.lock"
+WINDOWS_LOCK = "requirements-windows.lock"
+"""What that one lacks on Windows."""
 ID_LENGTH = 12
 
 
@@ -54,9 +57,14 @@ class Release:
     apps: dict[str, Environment]
     """Folder of a command node's app -> its packages; only those that name requirements."""
 
-    def environment_of(self, folder: str) -> Environment:
+    windows: Environment | None = None
+    """Ours on Windows hosts; None when the fleet has none."""
+
+    def environment_of(self, folder: str, os: str = "linux") -> Environment:
         """The packages of an app's folder; of ours for ""."""
-        return self.apps[folder] if folder else self.environment
+        if folder:
+            return self.apps[folder]
+        return self.windows if self.windows and os == "windows" else self.environment
 
     def archive(self) -> bytes:
         """A tar archive, the same bytes for the same content."""
@@ -89,7 +97,11 @@ def build(fleet: Fleet, config: Path, project: Path = PROJECT) -> Release:
                 apps[node.app.path] = Environment((project / node.app.path / node.app.requirements).read_text())
     if problems:
         raise ConfigError(config.name, problems)
-    return Release(_id(files), files, Environment((project / LOCK).read_text()), apps)
+    lock = (project / LOCK).read_text()
+    windows = None
+    if any(host.os == "windows" for host in fleet.hosts.values()):
+        windows = Environment(lock + (project / WINDOWS_LOCK).read_text())
+    return Release(_id(files), files, Environment(lock), apps, windows)
 
 
 def _app(node: Node, project: Path) -> tuple[dict[str, Path | bytes], list[tuple[str, str]]]:

@@ -32,7 +32,7 @@ class Target:
 
     python: str  # 3.11.2
     machine: str  # x86_64
-    libc: str  # glibc-2.36
+    libc: str  # glibc-2.36, or windows
 
     @property
     def tag(self) -> str:
@@ -62,6 +62,8 @@ class Target:
 
     def platforms(self) -> list[str]:
         """Platform tags, the newest first (PEP 600)."""
+        if self.libc == "windows":
+            return [f"win_{self.machine.lower()}"]
         found = re.fullmatch(r"glibc-2\.(\d+)", self.libc)
         newest = int(found[1]) if found else 17
         names = [f"manylinux_2_{minor}" for minor in range(newest, 4, -1)]

@@ -53,11 +53,14 @@ class _Counting:
 def serve(application: Application, port: int, grace_s: float, leaving: Callable[[], None] = lambda: None) -> None:
     """Serve on FAIRLEAD_BIND (loopback) until told to stop; then finish what is in hand, within `grace_s`.
 
-    `leaving` is called when the stop comes. OSError when the port cannot be had.
+    FAIRLEAD_PORT goes before `port`: a release is tried on another. `leaving` is called when the stop comes.
+    OSError when the port cannot be had.
     """
     counting = _Counting(application)
     address = os.environ.get("FAIRLEAD_BIND") or "127.0.0.1"
-    server = WSGIServer((address, port), counting, handler_class=_Handler, log=None)
+    server = WSGIServer(
+        (address, int(os.environ.get("FAIRLEAD_PORT") or port)), counting, handler_class=_Handler, log=None
+    )
     server.start()
     stopping.wait_until_told()
     server.close()

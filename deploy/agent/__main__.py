@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy.agent import balancers, lock, programs, releases, trial
+from deploy.agent.machine import Machine
 from deploy.agent.place import Refused, room, tail, write
 from deploy.agent.session import Session, serve
-from deploy.processes import Supervisor, SupervisorGone
+from deploy.processes import SupervisorGone
 
 
 def hello(session: Session, fleet: str, who: str) -> dict[str, Any]:
@@ -109,7 +110,6 @@ def logs(session: Session, names: list[str], lines: int, after: dict[str, int]) 
 
 def execute(session: Session, command: str, limit_s: float) -> dict[str, Any]:
     """Run a shell command as this connection's account: {"status", "output"}; its whole group ends at the limit."""
-    import signal
     import subprocess
 
     process = subprocess.Popen(
@@ -119,7 +119,7 @@ def execute(session: Session, command: str, limit_s: float) -> dict[str, Any]:
     try:
         output, _ = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        session.machine.end(process)
         output, _ = process.communicate()
         output += f"\n(ended after {limit_s:g} s)".encode()
     return {"status": process.returncode, "output": output[-200_000:].decode(errors="replace")}
@@ -142,7 +142,7 @@ def audit(session: Session, last: int = 0, **fields: Any) -> list[str]:
 def idle(session: Session) -> bool:
     """Whether nothing of the fleet runs here."""
     try:
-        Supervisor(session.place.socket).pid()
+        session.machine.supervisor(session.place).pid()
     except SupervisorGone:
         return True
     return False
@@ -152,7 +152,8 @@ def _own(session: Session, account: str) -> None:
     """What root has written belongs to the fleet's account, or a deploy could not replace it."""
     import shutil
 
-    shutil.chown(session.place.shared / "deployed.json", account, account)
+    if account:
+        shutil.chown(session.place.shared / "deployed.json", account, account)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -194,10 +195,17 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 def main(root: str) -> None:
     """Serve one connection on standard input and output."""
-    from deploy.agent.linux import Linux
+    machine: Machine
+    if sys.platform == "win32":
+        from deploy.agent.windows import Windows
 
+        machine = Windows(root)
+    else:
+        from deploy.agent.linux import Linux
+
+        machine = Linux(root)
     wire_in, wire_out = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # a stray print must not get between the answers
     os.umask(0o022)
     os.chdir("/")  # nothing that we start shall keep a folder busy
-    serve(OPERATIONS, Linux(root), wire_in, wire_out)
+    serve(OPERATIONS, machine, wire_in, wire_out)

@@ -5,6 +5,7 @@ import os
 import platform
 import pwd
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ WITHIN_S = 15.0
 
 class Linux:
     """See `machine.Machine`."""
+
+    boot_s = 20.0
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -48,9 +51,36 @@ class Linux:
             "firewall_managers": linux_firewall.managers(),
         }
 
-    def python_in(self, env: Path) -> Path:
+    def env_commands(self, env: Path, pip: list[str]) -> list[list[str]]:
         """See `machine.Machine`."""
-        return env / "bin" / "python"
+        made = [sys.executable, "-I", "-m", "venv", "--without-pip", str(env)]
+        return [made, [str(env / "bin" / "python"), "-I", *pip]]
+
+    def environment(self, place: Place) -> dict[str, str]:
+        """See `machine.Machine`."""
+        kept = ("PATH", "LANG", "LC_ALL", "TZ")
+        return {"HOME": str(place.root)} | {key: os.environ[key] for key in kept if key in os.environ}
+
+    def fill(self, text: str, release: Path) -> str:
+        """See `machine.Machine`."""
+        return text.replace("{release}", str(release))
+
+    def end(self, process: "subprocess.Popen[bytes]") -> None:
+        """See `machine.Machine`."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def supervisor(self, place: Place) -> Supervisor:
+        """See `machine.Machine`."""
+        return Supervisor(place.socket)
+
+    def link(self, link: Path, relative: str) -> None:
+        """See `machine.Machine`."""
+        os.symlink(relative, link)
+
+    def target(self, link: Path) -> Path:
+        """See `machine.Machine`."""
+        return link.resolve()
 
     def release_of(self, pid: int, place: Place) -> str:
         """What run_node put into its environment, or the folder in which the process was started."""

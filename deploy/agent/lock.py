@@ -9,6 +9,7 @@ import os
 import time
 from typing import Any
 
+from cluster.file_lock import take_at_once
 from deploy.agent.place import Refused, write
 from deploy.agent.session import SILENCE_S, Session
 
@@ -17,14 +18,12 @@ _HELD: list[int] = []
 
 def take(session: Session, owner: dict[str, Any], wait_s: float) -> dict[str, Any]:
     """Take the lock; waits up to `wait_s` for it. Refused("locked") says who has it."""
-    import fcntl
-
     shared = session.place.shared
-    fd = os.open(shared / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    fd = os.open(shared / "lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
     until = time.monotonic() + session.left_s(wait_s)
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_at_once(fd)
             break
         except BlockingIOError:
             if time.monotonic() >= until:
@@ -48,14 +47,12 @@ def free(session: Session) -> dict[str, Any]:
 
 def holder(session: Session) -> str:
     """Who has it now, for people; "" when nobody has."""
-    import fcntl
-
     try:
-        fd = os.open(session.place.shared / "lock", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(session.place.shared / "lock", os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError:
         return ""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_at_once(fd)
         return ""
     except BlockingIOError:
         return _who(session)

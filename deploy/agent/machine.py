@@ -2,9 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, Protocol
 
 from deploy.agent.place import Place
+from deploy.processes import Process
+
+
+class Supervises(Protocol):
+    """What keeps a host's programs: `processes.Supervisor`, or the keeper. SupervisorGone: nobody answers."""
+
+    def pid(self) -> int: ...
+    def processes(self) -> list[Process]: ...
+    def stop(self, process_id: str) -> None: ...
+    def start(self, process_id: str) -> None: ...
+    def reread(self) -> tuple[list[str], list[str], list[str]]: ...
+    def add(self, group: str) -> None: ...
+    def remove(self, group: str) -> None: ...
+    def shutdown(self) -> None: ...
 
 
 class Machine(Protocol):
@@ -12,12 +27,32 @@ class Machine(Protocol):
 
     root: str
     """Where everything of the fleet lies."""
+    boot_s: float
+    """How long a program may take to its first answer."""
 
     def facts(self) -> dict[str, Any]:
         """os, machine, python, user, root (whether administrator), cpus, memory_bytes, supervised_by, firewall ..."""
 
-    def python_in(self, env: Path) -> Path:
-        """The interpreter of a virtual environment."""
+    def env_commands(self, env: Path, pip: list[str]) -> list[list[str]]:
+        """Commands that make an environment; `pip`: how pip is started and what it shall install."""
+
+    def environment(self, place: Place) -> dict[str, str]:
+        """What programs are started with."""
+
+    def fill(self, text: str, release: Path) -> str:
+        """Fill in what only this host knows of a command or a value of its environment; {release} is a folder."""
+
+    def end(self, process: "Popen[bytes]") -> None:
+        """Kill a process that was started in a session of its own, with all that it started."""
+
+    def supervisor(self, place: Place) -> Supervises:
+        """What keeps the programs, running or not."""
+
+    def link(self, link: Path, relative: str) -> None:
+        """Make `link` lead to a folder, said relative to where it will be."""
+
+    def target(self, link: Path) -> Path:
+        """Where it leads."""
 
     def switch(self, link: Path, target: Path) -> None:
         """Make `link` lead to the folder `target`, in one step for whoever looks at the same time."""

@@ -48,6 +48,8 @@ class Place:
     def release(self) -> str:
         """Id of the release that `current` leads to; "" when there is none."""
         try:
+            if self.current.is_file():  # where there are no symlinks it holds the name
+                return self.current.read_text().strip()
             return self.current.resolve(strict=True).name
         except OSError:
             return ""

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
+from deploy.agent.machine import Supervises
 from deploy.agent.place import Refused, tail
 from deploy.agent.session import Session
-from deploy.processes import Process, Supervisor, SupervisorGone
+from deploy.processes import Process, SupervisorGone
 
 LOG_LINES = 12
 PASSES = 2
@@ -32,9 +33,9 @@ class Wanted(TypedDict):
     ours: bool  # its health answer names the release
 
 
-def supervisor(session: Session) -> Supervisor:
+def supervisor(session: Session) -> Supervises:
     """The host's Supervisor, brought to life when it does not run. Refused when it cannot be."""
-    found = Supervisor(session.place.socket)
+    found = session.machine.supervisor(session.place)
     try:
         found.pid()
     except SupervisorGone:
@@ -83,7 +84,7 @@ def _of_this_turn(session: Session, process: Process, release: str) -> bool:
     return process.started_at >= begun and session.machine.release_of(process.pid, session.place) == release
 
 
-def remove_group(session: Session, rpc: Supervisor, group: str) -> None:
+def remove_group(session: Session, rpc: Supervises, group: str) -> None:
     """Stop all processes of a group and have Supervisor forget it."""
     ids = {p.id for p in rpc.processes() if p.id.startswith(group + ":")}
     for process in ids:
@@ -92,14 +93,14 @@ def remove_group(session: Session, rpc: Supervisor, group: str) -> None:
     rpc.remove(group)
 
 
-def _until_stopped(session: Session, rpc: Supervisor, ids: set[str]) -> None:
+def _until_stopped(session: Session, rpc: Supervises, ids: set[str]) -> None:
     while any(p.id in ids and p.state not in ("STOPPED", "EXITED", "FATAL") for p in rpc.processes()):
         if session.left_s() <= 0.1:
             raise Refused("gate", f"{', '.join(sorted(ids))} does not stop")
         time.sleep(0.03)
 
 
-def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str, mark: int) -> int:
+def _until_well(session: Session, rpc: Supervises, program: Wanted, release: str, mark: int) -> int:
     """The pid of the well process."""
     passes, last_pid, ends, said = 0, 0, set[float](), "no answer"
     enough = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
@@ -178,7 +179,7 @@ def _log_size(process: Process | None) -> int:
 def states(session: Session, programs: list[Wanted]) -> dict[str, Any]:
     """What Supervisor says of each program of the plan, its release, its answer; and of programs beyond the plan."""
     try:
-        rpc = Supervisor(session.place.socket)
+        rpc = session.machine.supervisor(session.place)
         supervisor_pid, processes = rpc.pid(), rpc.processes()
     except SupervisorGone:
         supervisor_pid, processes = 0, []

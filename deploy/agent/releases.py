@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from deploy.agent import programs
 from deploy.agent.place import Refused, room, write
 from deploy.agent.session import Session
-from deploy.processes import Supervisor, SupervisorGone
+from deploy.processes import SupervisorGone
 
 KEPT = 5
 SPARE_BYTES = 64 << 20
@@ -49,13 +48,12 @@ def make_env(session: Session, key: str, wheels: str, lock: str, hashes: bool) -
     env.parent.mkdir(exist_ok=True)
     try:
         _unpack(session.place.incoming / wheels, house)
-        python = session.machine.python_in(env)
-        _run(session, [sys.executable, "-I", "-m", "venv", "--without-pip", str(env)], "venv")
         write(house / "lock.txt", lock)
-        pip = [str(python), "-I", str(house / "pip.zip" / "pip"), "install", "--isolated", "--no-index", "--no-compile"]
+        pip = [str(house / "pip.zip" / "pip"), "install", "--isolated", "--no-index", "--no-compile"]
         pip += ["--disable-pip-version-check", "--no-warn-script-location", "--quiet", "--find-links", str(house)]
         pip += ["--require-hashes"] if hashes else []
-        _run(session, [*pip, "-r", str(house / "lock.txt")], "pip")
+        for command in session.machine.env_commands(env, [*pip, "-r", str(house / "lock.txt")]):
+            _run(session, command, "pip" if "pip.zip" in " ".join(command) else "venv")
         (env / ".complete").touch()
     finally:
         shutil.rmtree(house, ignore_errors=True)
@@ -84,7 +82,7 @@ def install(
         _rewrite(work / "host", files)
         for folder, key in {"": env, **apps}.items():
             link = work / folder / ".venv"
-            os.symlink(os.path.relpath(place.envs / key, place.releases / release / folder), link)
+            session.machine.link(link, os.path.relpath(place.envs / key, place.releases / release / folder))
         write(work / "RELEASE", release + "\n")
         work.rename(target)
     finally:
@@ -141,7 +139,7 @@ def abort(session: Session) -> dict[str, Any]:
         session.machine.switch(place.current, place.folder(before))
         rpc = programs.supervisor(session)
         failed: list[str] = []
-        for program in json.loads((place.current / "host" / "programs.json").read_text()):
+        for program in json.loads((place.folder(before) / "host" / "programs.json").read_text()):
             known = {p.id: p for p in rpc.processes()}.get(program["process"])
             if known and known.pid and session.machine.release_of(known.pid, place) == before:
                 continue
@@ -173,7 +171,7 @@ def drop_removed(session: Session) -> list[str]:
 
 def stop_all(session: Session) -> bool:
     """End Supervisor and all of its programs; whether it ran."""
-    rpc = Supervisor(session.place.socket)
+    rpc = session.machine.supervisor(session.place)
     try:
         rpc.shutdown()
     except SupervisorGone:
@@ -209,7 +207,7 @@ def prune(session: Session) -> list[str]:
     place = session.place
     keep = {place.release(), *previous(session)[:1]}
     try:
-        pids = [p.pid for p in Supervisor(place.socket).processes() if p.pid]
+        pids = [p.pid for p in session.machine.supervisor(place).processes() if p.pid]
     except SupervisorGone:
         pids = []
     keep |= {session.machine.release_of(pid, place) for pid in pids}
@@ -219,7 +217,9 @@ def prune(session: Session) -> list[str]:
         doomed = place.releases / f".{release}.gone"
         (place.releases / release).rename(doomed)  # in one step: half a release must never be found
         shutil.rmtree(doomed, ignore_errors=True)
-    used = {link.resolve() for release in place.complete() for link in place.folder(release).rglob(".venv")}
+    used = {
+        session.machine.target(link) for release in place.complete() for link in place.folder(release).rglob(".venv")
+    }
     for env in place.envs.glob("*"):
         if env.resolve() not in used:
             shutil.rmtree(env, ignore_errors=True)

@@ -5,9 +5,7 @@ so that it touches nothing of the running fleet.
 """
 
 import contextlib
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -16,10 +14,9 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from deploy.agent import programs
-from deploy.agent.place import Place, Refused, tail
+from deploy.agent.place import Refused, tail
 from deploy.agent.session import Session
 
-BOOT_S = 20.0
 POLL_S = 0.05
 
 
@@ -70,17 +67,19 @@ def _boot(session: Session, release: str, trial: Trial, scratch: Path) -> None:
     state.mkdir(mode=0o700)
 
     def filled(text: str) -> str:
-        return text.replace("{port}", str(port)).replace("{release}", str(folder))
+        return session.machine.fill(text.replace("{port}", str(port)), folder)
 
-    environment = _environment(session.place) | {key: filled(value) for key, value in trial["environment"].items()}
+    environment = session.machine.environment(session.place) | {
+        key: filled(value) for key, value in trial["environment"].items()
+    }
     environment["FAIRLEAD_STATE"] = str(state)
     with log.open("wb") as out:
         process = subprocess.Popen(
             [filled(word) for word in trial["argv"]], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
             stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    said = f"no answer within {BOOT_S:g} s"
-    until = time.monotonic() + session.left_s(BOOT_S)
+    said = f"no answer within {session.machine.boot_s:g} s"
+    until = time.monotonic() + session.left_s(session.machine.boot_s)
     try:
         while time.monotonic() < until:
             if process.poll() is not None:
@@ -96,7 +95,7 @@ def _boot(session: Session, release: str, trial: Trial, scratch: Path) -> None:
             elif well:
                 break
     finally:
-        _end(process, gently=not trial["ours"])
+        _end(session, process, gently=not trial["ours"])
     lines = tail(log, programs.LOG_LINES)
     if trial["check"]:
         lines = _reason([filled(word) for word in trial["check"]], folder, environment) or lines
@@ -114,22 +113,18 @@ def _reason(command: list[str], folder: Path, environment: dict[str, str]) -> li
     return []
 
 
-def _environment(place: Place) -> dict[str, str]:
-    kept = ("PATH", "LANG", "LC_ALL", "TZ")
-    return {"HOME": str(place.root)} | {key: os.environ[key] for key in kept if key in os.environ}
-
-
 def _spare_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _end(process: subprocess.Popen[bytes], gently: bool) -> None:
+def _end(session: Session, process: subprocess.Popen[bytes], gently: bool) -> None:
     """Its whole group. Ours may be cut off: nobody is served by a trial."""
-    for how, wait_s in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)) if gently else ((signal.SIGKILL, 3.0),):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, how)
+    if gently:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(wait_s)
-            return
+            process.terminate()
+            process.wait(3.0)
+    session.machine.end(process)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(3.0)

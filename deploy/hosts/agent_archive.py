@@ -6,7 +6,7 @@ import zipfile
 
 from cluster.paths import PROJECT
 
-PARTS = ("deploy/__init__.py", "deploy/processes.py", "deploy/procfs.py")
+PARTS = ("cluster/__init__.py", "cluster/file_lock.py", "deploy/__init__.py", "deploy/processes.py", "deploy/procfs.py")
 
 
 @functools.cache

@@ -19,7 +19,8 @@ from cluster.config import Host
 from cluster.errors import FairleadError
 from deploy.hosts import host_keys
 from deploy.hosts.agent_archive import agent_archive
-from deploy.hosts.linux import NO_PYTHON, SYSTEMS
+from deploy.hosts.linux import SYSTEMS
+from deploy.hosts.windows import NO_PYTHON
 
 CONNECT_S = 5.0
 TRIES = 3
@@ -84,14 +85,14 @@ class Connection:
 
         `as_root`: as the host's administrator (`user` of config.json), else as the fleet's account.
         """
-        user = self.host.user if as_root else self.system.account
+        user = self.host.user if as_root else self.system.account or self.host.user
         self._fabric = self._connect(user)
         transport = self._fabric.transport
         try:
             self._channel = channel = transport.open_session(timeout=CONNECT_S)
             archive = agent_archive()
             channel.exec_command(self.system.start_agent(len(archive), as_root))
-            channel.sendall(archive)
+            channel.sendall(self.system.preamble(len(archive)) + archive)
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise Unreachable(f"no session: {error}") from None
         threading.Thread(target=self._read, args=(channel,), daemon=True).start()

@@ -3,8 +3,7 @@
 import shlex
 from typing import ClassVar, Protocol
 
-NO_PYTHON = 97
-"""Exit status of the start command when the host has no Python that is new enough."""
+from deploy.hosts.windows import NO_PYTHON, Windows
 
 # From the wire into memory: nothing is left on the host's disk, and a full disk is no obstacle.
 _LOADER = """
@@ -26,10 +25,13 @@ class HostSystem(Protocol):
     root: ClassVar[str]
     """Folder of the fleet."""
     account: ClassVar[str]
-    """Account that everything runs as and that deploys log in as; made by `fab setup`."""
+    """Account that everything runs as and that deploys log in as; made by `fab setup`. "": `user` of config.json."""
 
     def start_agent(self, size: int, as_root: bool) -> str:
         """The command line that reads `size` bytes of agent archive from standard input and runs it."""
+
+    def preamble(self, size: int) -> bytes:
+        """What that command wants to read before the archive."""
 
     def upload_path(self, path: str) -> str:
         """A path as the host's SFTP server wants it."""
@@ -57,6 +59,10 @@ class Linux:
         by_sudo = f'sudo -n env SSH_CONNECTION="$SSH_CONNECTION" sh -c {shlex.quote(script)}'
         return f'if [ "$(id -u)" = 0 ]; then exec sh -c {shlex.quote(script)}; else exec {by_sudo}; fi'
 
+    def preamble(self, size: int) -> bytes:
+        """See HostSystem."""
+        return b""
+
     def upload_path(self, path: str) -> str:
         """See HostSystem."""
         return path
@@ -66,4 +72,4 @@ class Linux:
         return f"{folder}/.venv/bin/python"
 
 
-SYSTEMS: dict[str, HostSystem] = {"linux": Linux()}
+SYSTEMS: dict[str, HostSystem] = {"linux": Linux(), "windows": Windows()}

@@ -16,10 +16,11 @@ REPORT_S = 5.0
 class Keeper:
     """One thread calls `run`; any thread may ask for `processes` or give orders."""
 
-    def __init__(self, recipes: list[Recipe], logs: Path) -> None:
+    def __init__(self, recipes: list[Recipe], logs: Path, recipe_of: Callable[[str], Recipe] | None = None) -> None:
         self.tell: Callable[[str, dict[str, str]], None] = lambda event, fields: None
         """Hears of each change as of an event of Supervisor's, with its fields, and of TICK_5 every 5 s."""
         self._recipes = {recipe.name: recipe for recipe in recipes}
+        self._recipe_of = recipe_of or self._recipes.__getitem__
         self._kept = {recipe.name: Kept(recipe.name) for recipe in recipes}
         self._children: dict[str, Child] = {}
         self._stop_by: dict[str, float] = {}
@@ -51,6 +52,22 @@ class Keeper:
     def knows(self, name: str) -> bool:
         """Whether it keeps a program of that name."""
         return name in self._kept
+
+    def release(self, name: str) -> str:
+        """Folder that a program was started in last: where hosts are deployed to, the id of a release."""
+        return self._recipes[name].directory.name
+
+    def add(self, name: str) -> None:
+        """Keep one more, and start it. KeyError when nobody knows how."""
+        with self._lock:
+            self._recipes[name] = self._recipe_of(name)
+            self._kept.setdefault(name, Kept(name))
+
+    def remove(self, name: str) -> None:
+        """Forget a program that is stopped."""
+        with self._lock:
+            if not self._kept[name].pid:
+                del self._kept[name], self._recipes[name]
 
     def start(self, name: str) -> None:
         """Start a program that was stopped by order, or now one that waits."""
@@ -85,7 +102,7 @@ class Keeper:
     def turn(self, now: float) -> None:
         """Look at each program once and do what is due."""
         with self._lock:
-            for name, kept in self._kept.items():
+            for name, kept in list(self._kept.items()):
                 child, before = self._children.get(name), kept.state
                 if child is not None and (how := child.ended()) is not None:
                     del self._children[name]
@@ -108,9 +125,10 @@ class Keeper:
     def _start(self, name: str, kept: Kept, now: float) -> None:
         before = kept.state
         try:
+            self._recipes[name] = self._recipe_of(name)
             child = Child(self._recipes[name], self._logs / f"{name}.log")
-        except OSError as error:
-            kept.ended(f"cannot be started: {error.strerror or error}", now)
+        except (OSError, ValueError, KeyError) as error:
+            kept.ended(f"cannot be started: {getattr(error, 'strerror', None) or error}", now)
         else:
             self._children[name] = child
             kept.started(child.pid, now)

@@ -1,6 +1,7 @@
 """How the keeper is spoken to: HTTP on loopback with the operator's token; and how one finds it.
 
-GET /processes · POST /stop · POST /programs/NAME/start, /stop, /restart. `keeper.json` in the state folder: the port.
+GET /processes · POST /stop · POST /programs/NAME/start, /stop, /restart, /add, /remove.
+`keeper.json` in the state folder: the port.
 """
 
 import contextlib
@@ -36,15 +37,22 @@ def serve(keeper: Keeper, state: Path, token: str) -> Callable[[], None]:
                 return
             if self.path != "/processes":
                 return self._say(404, {"error": f"{self.path}: there is /processes"})
-            self._say(200, {"pid": os.getpid(), "processes": [p._asdict() for p in keeper.processes()]})
+            found = keeper.processes()
+            releases = {p.name: keeper.release(p.name) for p in found}
+            self._say(200, {"pid": os.getpid(), "processes": [p._asdict() for p in found], "releases": releases})
 
         def do_POST(self) -> None:
             if not self._may():
                 return
             words = self.path.strip("/").split("/")
-            orders = {"start": keeper.start, "stop": keeper.stop, "restart": keeper.restart}
+            orders = {"start": keeper.start, "stop": keeper.stop, "restart": keeper.restart, "remove": keeper.remove}
             if words == ["stop"]:
                 keeper.leave()
+            elif len(words) == 3 and words[0] == "programs" and words[2] == "add":
+                try:
+                    keeper.add(words[1])
+                except KeyError:
+                    return self._say(404, {"error": f"{words[1]}: the current release has no such program"})
             elif len(words) == 3 and words[0] == "programs" and words[2] in orders:
                 if not keeper.knows(words[1]):
                     return self._say(404, {"error": f"{words[1]}: no such program here"})

@@ -11,7 +11,7 @@ from deploy import run_node
 from deploy.keeper.child import Recipe
 from deploy.render import STOP_WAIT_S, Options, environment
 
-_MODULES = {
+MODULES = {
     Role.NODE: ["node.serve"],
     Role.CONTROL: ["balancer.serve", "control"],
     Role.BALANCER: ["balancer.serve", "traffic"],
@@ -37,4 +37,4 @@ def _recipe(program: Program, fleet: Fleet, config: Path, lan: bool, outside: di
         return Recipe(program.name, plan.argv, plan.directory, plan.environment, False, wait_s)
     env |= {"FAIRLEAD_KEPT": "1", "PYTHONPATH": str(project)}
     env.pop("FAIRLEAD_INHERIT", None)
-    return Recipe(program.name, [sys.executable, "-m", *_MODULES[program.role]], project, env, True, wait_s)
+    return Recipe(program.name, [sys.executable, "-m", *MODULES[program.role]], project, env, True, wait_s)

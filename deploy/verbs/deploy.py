@@ -10,7 +10,7 @@ from deploy.command import Command
 from deploy.hosts.connection import HostRefused, Unreachable
 from deploy.hosts.linux import SYSTEMS
 from deploy.outcome import Code, HostResult
-from deploy.plan import CONF, PROGRAMS, HostPlan
+from deploy.plan import CONF, KEEPER, PROGRAMS, HostPlan
 from deploy.prepare import prepare
 from deploy.reach import Reach
 from deploy.release import Release, build
@@ -87,10 +87,12 @@ def _plans(command: Command, reach: Reach, release: Release) -> dict[str, HostPl
 
     def one(host: str) -> HostPlan:
         told = reach.hello[host]
+        if why := plan.unfit(command.fleet, host):
+            raise HostRefused("failed", why, [])
         system = SYSTEMS[command.fleet.hosts[host].os]
         states = reach.call(host, "states", programs=plan.wanted(command.fleet, host), limit_s=30)
         before = told["deployed"]["current"]
-        names = [CONF, PROGRAMS]
+        names = [CONF, KEEPER, PROGRAMS]
         present = reach.call(host, "read_host_files", release=before, names=names) if before else {}
         return plan.make(
             command.fleet, host, release, system, told["machine"], told["deployed"], states, present

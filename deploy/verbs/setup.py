@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from pathlib import Path
 from typing import Any
 
 from cluster.errors import ConfigError, FairleadError
@@ -12,6 +13,9 @@ from deploy.hosts.linux import SYSTEMS
 from deploy.outcome import Code
 from deploy.reach import Reach
 from deploy.render import STOP_WAIT_S
+from deploy.windows import boot_task
+
+LAUNCHER = Path(boot_task.__file__).with_name("launch.py")
 
 
 def setup(command: Command) -> None:
@@ -21,7 +25,7 @@ def setup(command: Command) -> None:
 
         def one(host: str) -> list[str]:
             system = SYSTEMS[command.fleet.hosts[host].os]
-            files = {systemd.UNIT: systemd.unit(systemd.UNIT, system.root, system.account, max(STOP_WAIT_S.values()))}
+            files = _files(command.fleet.hosts[host].os)
             done: list[str] = reach.call(
                 host, "set_up", fleet=command.fleet.fleet, account=system.account, files=files, limit_s=120
             )
@@ -37,6 +41,15 @@ def setup(command: Command) -> None:
     command.outcome.code = command.code_of_hosts()
     changed = sum(1 for row in command.outcome.hosts if row.result == "changed")
     command.outcome.summary = f"{changed} changed; next: fab deploy"
+
+
+def _files(os: str) -> dict[str, str]:
+    """What starts the fleet at boot."""
+    system = SYSTEMS[os]
+    if os == "windows":
+        task = boot_task.task("{python}", f"-X utf8 {system.root}/launch.py", system.root, "{user}")
+        return {"launch.py": LAUNCHER.read_text(), "task.xml": task}
+    return {systemd.UNIT: systemd.unit(systemd.UNIT, system.root, system.account, max(STOP_WAIT_S.values()))}
 
 
 def firewall(command: Command) -> None:
@@ -149,7 +162,7 @@ def _apply(command: Command, reach: Reach) -> None:
         system = SYSTEMS[command.fleet.hosts[host].os]
         found = rules.rules(command.fleet, host, told[host]["lan"], told[host]["operator"], addresses)
         answer = reach.call(
-            host, "firewall", wanted=rules.wanted(found, system), account=system.account, limit_s=120
+            host, "firewall", wanted=rules.wanted(found, system, told[host]["lan"]), account=system.account, limit_s=120
         )  # fmt: skip
         command.outcome.more.setdefault("firewall", {})[host] = answer
         done: list[str] = answer["done"]

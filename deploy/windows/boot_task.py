@@ -20,8 +20,13 @@ NEEDS_ELEVATION = 5
 
 
 def task_xml(python: PurePath, project: PurePath, config: PurePath, lan: bool, user: str) -> str:
-    """The task. Paths may hold spaces and whatever XML must escape. `user`: whose files these are, DOMAIN\\name."""
+    """The task of a project that lies on the host. `user`: whose files these are, DOMAIN\\name."""
     arguments = f'-m deploy.keeper run --config "{config}"' + (" --lan" if lan else "")
+    return task(str(python), arguments, str(project), user)
+
+
+def task(python: str, arguments: str, folder: str, user: str) -> str:
+    """The task. Paths may hold spaces and whatever XML must escape."""
     return f"""<?xml version="1.0" encoding="UTF-16"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
@@ -57,9 +62,9 @@ def task_xml(python: PurePath, project: PurePath, config: PurePath, lan: bool, u
   </Settings>
   <Actions Context="Author">
     <Exec>
-      <Command>{escape(str(python))}</Command>
+      <Command>{escape(python)}</Command>
       <Arguments>{escape(arguments)}</Arguments>
-      <WorkingDirectory>{escape(str(project))}</WorkingDirectory>
+      <WorkingDirectory>{escape(folder)}</WorkingDirectory>
     </Exec>
   </Actions>
 </Task>

@@ -26,6 +26,7 @@ PARTS = {
     "deploy/procfs.py": "",
     "deploy/rollout.py": "only for the operator",
     "deploy/supervisor/listener.py": "",
+    "deploy/keeper/keeper.py": "",
     "scripts/linux/fairlead": "#!/bin/sh\n",
     "scripts/linux/venv.sh": "",
     "requirements.lock": "flask==3.1.3 --hash=sha256:aa\n",

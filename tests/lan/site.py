@@ -17,11 +17,11 @@ from typing import Any
 
 from cluster.paths import PROJECT
 from deploy import wheelhouse
-from deploy.release import LOCK, Environment
+from deploy.release import LOCK, WINDOWS_LOCK, Environment
 from lab.lan.lan import Lan
 
 HOSTS = ["lb", "dash", "n1", "n2", "n3"]
-COPIED = ("cluster", "balancer", "node", "dashboard", "deploy", "scripts", "fabfile.py", LOCK, "LICENSE")
+COPIED = ("cluster", "balancer", "node", "dashboard", "deploy", "scripts", "fabfile.py", LOCK, WINDOWS_LOCK, "LICENSE")
 FULL = os.environ.get("FAIRLEAD_FULL") == "1"
 """The full-size run; else a short one that fits into CI."""
 
@@ -34,7 +34,7 @@ def fetch_packages() -> None:
 class Site:
     """`fab` runs commands, `project` is the checkout that is deployed."""
 
-    def __init__(self, lan: Lan, folder: Path) -> None:
+    def __init__(self, lan: Lan, folder: Path, config: dict[str, Any] | None = None) -> None:
         self.lan = lan
         self.folder = folder
         self.project = folder / "project"
@@ -46,7 +46,7 @@ class Site:
                 shutil.copytree(source, self.project / name, ignore=not_copied)
             else:
                 shutil.copy(source, self.project / name)
-        self.config: dict[str, Any] = {
+        self.config: dict[str, Any] = config or {
             "fleet": "lan",
             "hosts": {h: {"address": lan.host(h).address, "connection": "ssh", "user": "root"} for h in HOSTS},
             "balancers": [{"name": "b1", "host": "lb"}],
@@ -58,7 +58,7 @@ class Site:
             "dashboard": {"host": "dash"},
         }
         self.write_config()
-        self.files_before = {host: self.files(host) for host in HOSTS}
+        self.files_before = {host: self.files(host) for host in HOSTS} if config is None else {}
 
     def write_config(self) -> None:
         """config.json as `config` says now."""

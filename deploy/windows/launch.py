@@ -1,0 +1,16 @@
+"""Starts the keeper of the current release; `fab setup` puts this beside `current`, and the boot task runs it."""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+root = Path(__file__).resolve().parent
+if (root / "current").is_file():
+    folder = root / "releases" / (root / "current").read_text().strip()
+    os.environ["FAIRLEAD_STATE"] = str(root / "shared" / "run")
+    os.chdir(root / "shared")
+    sys.path[:0] = [str(folder), str((folder / (folder / ".venv").read_text()).resolve())]
+    sys.stdout = sys.stderr = (root / "shared" / "logs" / "keeper.log").open("a", buffering=1, encoding="utf-8")
+    sys.argv = ["deploy.keeper.deployed", str(root)]
+    runpy.run_module("deploy.keeper.deployed", run_name="__main__")
