@@ -122,6 +122,7 @@ class Exchange:
                 return
             except NodeFailed as failure:
                 ok = False
+                path.picker.doubt(node, monotonic())
                 if path.ejector.failed(node, failure.reason, monotonic()):
                     path.picker.refresh(monotonic())
                 replayable = not self.head_sent and self.replay is not None

@@ -27,8 +27,8 @@ class Request:
 
     __slots__ = (
         "body_bytes", "chunked", "chunks", "client_key", "complete", "expects_continue", "fields", "has_body", "host",
-        "id", "keep_alive", "kind", "last_hop", "length", "method", "sequence", "sorted", "target", "trace", "upgrade",
-        "version_1_1",
+        "id", "idempotent", "keep_alive", "kind", "last_hop", "length", "method", "sequence", "sorted", "target",
+        "trace", "upgrade", "version_1_1",
     )  # fmt: skip
 
     def __init__(self, fields: SortedFields, target: bytes, host: bytes) -> None:
@@ -46,6 +46,7 @@ class Request:
         self.expects_continue = fields.expects_continue
         self.last_hop = fields.last_hop
         self.upgrade = fields.upgrade
+        self.idempotent = fields.idempotent  # may be sent again (RFC 9110 section 9.2.2)
         self.kind = "general"
         self.client_key = ""
         self.sequence = 0
@@ -53,14 +54,6 @@ class Request:
         self.chunks: deque[bytes] = deque()
         self.body_bytes = 0
         self.complete = False
-
-    @property
-    def idempotent(self) -> bool:
-        """RFC 9110 section 9.2.2: may be sent again."""
-        return self.method in _IDEMPOTENT
-
-
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"})
 
 
 class RequestParser:
