@@ -128,7 +128,7 @@ class RequestParser:
     def _is_one_head(self, data: bytes) -> bool:
         """Whether these bytes were the last request, all of it and nothing else, and may come again."""
         request = self._request
-        if request is None or request.has_body or not request.keep_alive:
+        if request is None or not request.keep_alive:
             return False
         return data.find(b"\r\n\r\n") == len(data) - 4
 
