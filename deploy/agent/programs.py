@@ -13,6 +13,8 @@ from deploy.agent.session import Session
 from deploy.processes import Process, Supervisor, SupervisorGone
 
 LOG_LINES = 12
+STOPPED = ("STOPPED", "EXITED", "FATAL")
+"""Supervisor's states of a process that has ended."""
 PASSES = 2
 """So many good answers in a row, by the same process, make a program well."""
 SETTLED_S = 2.0
@@ -43,38 +45,63 @@ def supervisor(session: Session) -> Supervisor:
     return found
 
 
-def restart(session: Session, program: Wanted, release: str) -> dict[str, Any]:
-    """Start a program anew from the current release and wait until it is well. Refused("gate") when it is not."""
+def restart(session: Session, programs: list[Wanted], release: str) -> dict[str, Any]:
+    """Start programs anew from the current release, all at once, and wait until each is well. Refused("gate") when
+    one is not.
+
+    At once, because starting takes a program far longer than it takes Supervisor, and one waits for another's start
+    no longer than for its own.
+    """
     began = time.monotonic()
     rpc = supervisor(session)
-    group = program["name"]
     try:
         added, changed, _ = rpc.reread()
     except ValueError as error:
         raise Refused("gate", f"Supervisor cannot use the new configuration: {error}") from None
     known = {p.id: p for p in rpc.processes()}
-    mark = _log_size(known.get(program["process"]))
-    # A process that runs this release already is this turn's: Supervisor was started just now, or brought back one
-    # that had died.
-    fresh = known.get(program["process"])
-    if group in added:
+    marks = {program["name"]: _log_size(known.get(program["process"])) for program in programs}
+    to_add, to_start, stopping = [], [], set[str]()
+    for program in programs:
+        group, process = program["name"], known.get(program["process"])
+        if group in added:
+            to_add.append(group)
+        elif group in changed:
+            remove_group(session, rpc, group)
+            to_add.append(group)
+        elif process is None:
+            raise Refused("gate", f"Supervisor knows no program {group}")
+        elif not (process.pid and _of_this_turn(session, process, release)):
+            # One that runs this release already is this turn's: Supervisor was started just now, or brought back one
+            # that had died.
+            to_start.append(process)
+            stopping.add(process.id)
+    if stopping:
+        session.note(f"restarts {', '.join(p.name for p in to_start)}")
+        youngest_s = min((p.uptime_s for p in to_start if p.pid), default=SETTLED_S)
+        time.sleep(max(0.0, SETTLED_S - youngest_s))
+        for process in to_start:
+            rpc.stop(process.id)
+    for group in to_add:
         session.note(f"starts {group}")
         rpc.add(group)
-    elif group in changed:
-        session.note(f"stops {group}")
-        remove_group(session, rpc, group)
-        rpc.add(group)
-    elif fresh is None:
-        raise Refused("gate", f"Supervisor knows no program {group}")
-    elif not (fresh.pid and _of_this_turn(session, fresh, release)):
-        session.note(f"stops {group}")
-        time.sleep(max(0.0, SETTLED_S - fresh.uptime_s) if fresh.pid else 0.0)
-        rpc.stop(program["process"])
-        _until_stopped(session, rpc, {program["process"]})
-        rpc.start(program["process"])
-    session.note(f"waits for {group}")
-    pid = _until_well(session, rpc, program, release, mark)
-    return {"pid": pid, "took_s": round(time.monotonic() - began, 3)}
+    _start_as_they_stop(session, rpc, stopping)
+    pids = {program["name"]: 0 for program in programs}
+    for program in programs:
+        session.note(f"waits for {program['name']}")
+        pids[program["name"]] = _until_well(session, rpc, program, release, marks[program["name"]])
+    return {"pids": pids, "took_s": round(time.monotonic() - began, 3)}
+
+
+def _start_as_they_stop(session: Session, rpc: Supervisor, stopping: set[str]) -> None:
+    """Start each process again as soon as it has ended, whatever the others need."""
+    while stopping:
+        for process in rpc.processes():
+            if process.id in stopping and process.state in STOPPED:
+                rpc.start(process.id)
+                stopping.discard(process.id)
+        if stopping and session.left_s() <= 0.1:
+            raise Refused("gate", f"{', '.join(sorted(stopping))} does not stop")
+        time.sleep(0.03 if stopping else 0)
 
 
 def _of_this_turn(session: Session, process: Process, release: str) -> bool:
@@ -93,7 +120,7 @@ def remove_group(session: Session, rpc: Supervisor, group: str) -> None:
 
 
 def _until_stopped(session: Session, rpc: Supervisor, ids: set[str]) -> None:
-    while any(p.id in ids and p.state not in ("STOPPED", "EXITED", "FATAL") for p in rpc.processes()):
+    while any(p.id in ids and p.state not in STOPPED for p in rpc.processes()):
         if session.left_s() <= 0.1:
             raise Refused("gate", f"{', '.join(sorted(ids))} does not stop")
         time.sleep(0.03)
