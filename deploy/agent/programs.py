@@ -19,6 +19,7 @@ PASSES = 2
 """So many good answers in a row, by the same process, make a program well."""
 SETTLED_S = 2.0
 """A program younger than that may not yet hear the signal to stop, and would have to be killed in the end."""
+POLL_S = 0.06
 PASSES_WITHOUT_PORT = 6
 """The same for a program that cannot be asked: it must just live on for a while."""
 
@@ -85,10 +86,8 @@ def restart(session: Session, programs: list[Wanted], release: str) -> dict[str,
         session.note(f"starts {group}")
         rpc.add(group)
     _start_as_they_stop(session, rpc, stopping)
-    pids = {program["name"]: 0 for program in programs}
-    for program in programs:
-        session.note(f"waits for {program['name']}")
-        pids[program["name"]] = _until_well(session, rpc, program, release, marks[program["name"]])
+    session.note(f"waits for {', '.join(program['name'] for program in programs)}")
+    pids = _until_well(session, rpc, programs, release, marks)
     return {"pids": pids, "took_s": round(time.monotonic() - began, 3)}
 
 
@@ -126,27 +125,57 @@ def _until_stopped(session: Session, rpc: Supervisor, ids: set[str]) -> None:
         time.sleep(0.03)
 
 
-def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str, mark: int) -> int:
-    """The pid of the well process."""
-    passes, last_pid, ends, said = 0, 0, set[float](), "no answer"
-    enough = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
-    while session.left_s() > 0.1:
-        process = {p.id: p for p in rpc.processes()}[program["process"]]
+def _until_well(
+    session: Session, rpc: Supervisor, programs: list[Wanted], release: str, marks: dict[str, int]
+) -> dict[str, int]:
+    """The pid of each well process. Refused("gate") for the first that cannot become well."""
+    gates = [_Gate(program) for program in programs]
+    while waiting := [gate for gate in gates if not gate.open]:
+        if session.left_s() <= 0.1:
+            break
+        found = {p.id: p for p in rpc.processes()}
+        for gate in waiting:
+            gate.look(session, found[gate.program["process"]], release)
+        if any(gate.broken for gate in gates):
+            break
+        time.sleep(POLL_S)
+    for gate in sorted(gates, key=lambda gate: not gate.broken):
+        if not gate.open:
+            log = {p.id: p.log for p in rpc.processes()}[gate.program["process"]]
+            name = gate.program["name"]
+            raise Refused("gate", f"{name}: {gate.said}", tail(Path(log), LOG_LINES, marks[name]))
+    return {gate.program["name"]: gate.pid for gate in gates}
+
+
+class _Gate:
+    """Lets a program that was started pass after so many good answers in a row."""
+
+    def __init__(self, program: Wanted) -> None:
+        self.program = program
+        self.pid = 0
+        self.said = "no answer"
+        self.broken = False
+        self._left = self._enough = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
+        self._ends = set[float]()
+
+    @property
+    def open(self) -> bool:
+        return self._left <= 0
+
+    def look(self, session: Session, process: Process, release: str) -> None:
+        """Once more."""
         if process.state in ("BACKOFF", "FATAL", "EXITED"):
-            ends.add(process.stopped_at or process.started_at)
-            said = f"it ends right after its start ({process.description})"
-            if process.state == "FATAL" or len(ends) > 1:
-                break
-        if process.pid:
-            well, answer = look(session, process, program, release)
-            said = answer or said
-            passes = passes + 1 if well and process.pid == last_pid else int(well)
-            last_pid = process.pid
-            if passes >= enough:
-                return process.pid
-        time.sleep(0.05)
-    process = {p.id: p for p in rpc.processes()}[program["process"]]
-    raise Refused("gate", f"{program['name']}: {said}", tail(Path(process.log), LOG_LINES, mark))
+            self._ends.add(process.stopped_at or process.started_at)
+            self.said = f"it ends right after its start ({process.description})"
+            self.broken = process.state == "FATAL" or len(self._ends) > 1
+        if not process.pid or self.broken:
+            return
+        well, answer = look(session, process, self.program, release)
+        self.said = answer or self.said
+        if not well or process.pid != self.pid:
+            self._left = self._enough
+        self._left -= well
+        self.pid = process.pid
 
 
 def look(session: Session, process: Process, program: Wanted, release: str) -> tuple[bool, str]:
