@@ -24,7 +24,7 @@ SERVERS = ("gevent", "flask", "flask_socketio", "gunicorn", "socket", "socketser
 BANNED: dict[str, tuple[str, ...]] = {
     "balancer.algorithms": (*SERVERS, "time", "datetime", "threading", "os"),
     "cluster": SERVERS,
-    "balancer.histogram": (*SERVERS, "time"),
+    "cluster.histogram": (*SERVERS, "time"),
     "balancer.windows": (*SERVERS, "time"),
     "balancer.ejector": (*SERVERS, "time"),
     "balancer.picker": (*SERVERS, "time"),
