@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cluster.config import Fleet
 from cluster.errors import FairleadError
-from cluster.programs import node_of
+from cluster.programs import is_balancer, node_of
 from deploy import draining
 from deploy.agent.programs import Wanted
 from deploy.batches import next_batch
@@ -40,10 +40,11 @@ def programs_in(reach: Reach, host: str, release: str) -> list[Wanted]:
 
 def together(programs: list[Wanted]) -> list[list[Wanted]]:
     """What is restarted at the same time on a host: nodes one after the other, because each is drained first; with the
-    first of them all that is no node."""
+    first of them what carries no traffic. Balancers come last and alone: their new connections wait for the start."""
     nodes = [program for program in programs if node_of(program["name"])]
-    others = [program for program in programs if not node_of(program["name"])]
-    groups = [[*nodes[:1], *others], *([node] for node in nodes[1:])]
+    balancers = [program for program in programs if is_balancer(program["name"])]
+    others = [program for program in programs if program not in nodes and program not in balancers]
+    groups = [[*nodes[:1], *others], *([node] for node in nodes[1:]), balancers]
     return [group for group in groups if group]
 
 

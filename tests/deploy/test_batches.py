@@ -53,11 +53,12 @@ def wanted(*names: str) -> list[Wanted]:
     return [Wanted(name=n, process=n, port=1, health_path="/", scheme="http", ours=True) for n in names]
 
 
-def test_a_hosts_nodes_go_one_after_the_other_and_all_else_with_the_first() -> None:
-    found = together(wanted("balancer", "node-l1", "node-l2", "fairlead-listener"))
-    assert [[p["name"] for p in group] for group in found] == [
-        ["node-l1", "balancer", "fairlead-listener"],
+def test_a_hosts_nodes_go_one_after_the_other_and_balancers_last_and_alone() -> None:
+    names = ("balancer.b1", "balancer-control.b1", "balancer.b2", "node-l1", "node-l2", "fairlead-listener")
+    assert [[p["name"] for p in group] for group in together(wanted(*names))] == [
+        ["node-l1", "balancer-control.b1", "fairlead-listener"],
         ["node-l2"],
+        ["balancer.b1", "balancer.b2"],
     ]
     assert together([]) == []
 
