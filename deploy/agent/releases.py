@@ -84,7 +84,8 @@ def install(
         for folder, key in {"": env, **apps}.items():
             link = work / folder / ".venv"
             session.machine.link(link, os.path.relpath(place.envs / key, place.releases / release / folder))
-        _inherit_compiled(place.folder(place.release()), work)
+        if before := place.release():
+            _inherit_compiled(place.folder(before), work)
         write(work / "RELEASE", release + "\n")
         work.rename(target)
     finally:

@@ -5,6 +5,7 @@ so that it touches nothing of the running fleet.
 """
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
