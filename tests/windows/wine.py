@@ -18,11 +18,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 PROJECT = Path(__file__).parents[2]
 CACHE = PROJECT / ".cache" / "wine"
@@ -83,12 +85,23 @@ class Wine:
     ) -> subprocess.CompletedProcess[str]:
         """Run to its end."""
         process = self.start(argv, env, cwd)
+        assert process.stdin is not None
+        process.stdin.close()
+        printed: list[bytearray] = [bytearray(), bytearray()]
+        readers = [
+            threading.Thread(target=_read, args=pair, daemon=True)
+            for pair in zip((process.stdout, process.stderr), printed, strict=True)
+        ]
+        for reader in readers:
+            reader.start()
         try:
-            out, err = process.communicate(timeout=timeout)
+            process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-        return subprocess.CompletedProcess(list(argv), process.returncode, text(out), text(err))
+        for reader in readers:
+            reader.join(1)  # what it started in the background holds the pipes, unlike on Windows
+        return subprocess.CompletedProcess(list(argv), process.returncode, *map(text, printed))
 
     def cmd(
         self, line: str, env: Mapping[str, str] | None = None, cwd: Path = PROJECT
@@ -114,14 +127,20 @@ class Wine:
         subprocess.run(["wineserver", "-k"], env=self.environment(), timeout=30)
 
 
-def text(data: bytes) -> str:
+def _read(source: IO[bytes], into: bytearray) -> None:
+    with source:
+        while data := os.read(source.fileno(), 65536):
+            into += data
+
+
+def text(data: bytes | bytearray) -> str:
     """What a program printed, with this system's line ends."""
     return data.decode(errors="replace").replace("\r\n", "\n")
 
 
 def installed(cache: Path = CACHE) -> Wine:
     """The prefix for these lock files; made when it is not there, by one process at a time."""
-    sources = [*(PROJECT / name for name in LOCKS), *sorted(STAND_INS.iterdir()), Path(__file__)]
+    sources = [*(PROJECT / name for name in LOCKS), STAND_INS / "bcryptprimitives.c"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     cache.mkdir(parents=True, exist_ok=True)
     wine = Wine(cache / digest)
