@@ -45,7 +45,7 @@ class Attempt:
         Afterwards the connection is kept for the next request, or closed.
         """
         stream, parser = self.connection.stream, self.connection.parser
-        stream.purpose = self
+        stream.purpose, self.client.stream.awaits = self, stream
         keep, sent = False, True
         try:
             parser.begin()
@@ -71,7 +71,7 @@ class Attempt:
             else:
                 keep = self._relay() and sent  # what is missing of the request, the node would read from the next one
         finally:
-            stream.purpose = None
+            stream.purpose = self.client.stream.awaits = None
             if keep:
                 self.pool.give_back(self.connection)
             else:
@@ -357,7 +357,7 @@ class Attempt:
         lines = [b"HTTP/1.1 101 " + (parser.reason or b"Switching Protocols"), *parser.lines]
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + parser.upgrade)
         lines.append(b"X-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n" % (self.pool.raw_name, request.id))
-        connection.stream.purpose = None
+        connection.stream.purpose = client.stream.awaits = None
         client.keep = False
         self._send(b"\r\n".join(lines) + b"".join(parser.body))
         up, down = tunnel(client.stream, connection.stream, client.parser.tunnel, self.path.timeouts.tunnel_idle_s)

@@ -66,7 +66,8 @@ def make_app(monitor: Monitor, token: str, release: str) -> Flask:
 
     @app.get("/snapshot")
     def get_snapshot() -> Response:
-        return jsonify(snapshot(monitor, probes=request.args.get("probes") == "1"))
+        probes, histograms = (request.args.get(name) == "1" for name in ("probes", "histograms"))
+        return jsonify(snapshot(monitor, probes=probes, histograms=histograms))
 
     @app.get("/events")
     def get_events() -> Response:

@@ -13,7 +13,7 @@ check_algorithm(_balancer)
 
 bind = f"{os.environ.get('FAIRLEAD_BIND', '127.0.0.1')}:{_balancer.control_port}"
 workers = 1
-worker_class = "gevent"
+worker_class = "cluster.serving.worker.PromptWorker"
 worker_connections = 5000  # idle ones count too for `keepalive` seconds; they must not lock the operator out
 timeout = 30
 graceful_timeout = 1  # requests take milliseconds, but for those of dashboards that wait for events

@@ -16,7 +16,6 @@ import gevent
 
 from balancer.algorithms import Need
 from balancer.attempt import Attempt
-from balancer.histogram import bucket_of
 from balancer.http1_request import Request
 from balancer.http1_response import ResponseParser
 from balancer.node_record import NodeRecord
@@ -34,6 +33,7 @@ from balancer.scoreboard_layout import (
 from balancer.stream import PeerReset
 from balancer.upstream import NodePool
 from cluster.errors import AllBusy, ClientGone, NodeFailed, NoReadyNode, OutOfFiles, ProxyError
+from cluster.histogram import bucket_of
 from cluster.states import Health
 from cluster.wire import orca_to_report
 
@@ -122,6 +122,7 @@ class Exchange:
                 return
             except NodeFailed as failure:
                 ok = False
+                path.picker.doubt(node, monotonic())
                 if path.ejector.failed(node, failure.reason, monotonic()):
                     path.picker.refresh(monotonic())
                 replayable = not self.head_sent and self.replay is not None

@@ -66,6 +66,9 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _OWS = b" \t"
 
 
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"})
+
+
 class SortedFields:
     """What the fields of a head say, whatever its target.
 
@@ -74,14 +77,15 @@ class SortedFields:
     """
 
     __slots__ = (
-        "chunked", "closes", "expects_continue", "for_node", "forwarded", "has_body", "hosts", "id", "kept", "last_hop",
-        "length", "method", "raw", "upgrade", "version_1_1",
+        "chunked", "closes", "expects_continue", "for_node", "forwarded", "has_body", "hosts", "id", "idempotent",
+        "kept", "last_hop", "length", "method", "raw", "upgrade", "version_1_1",
     )  # fmt: skip
 
     def __init__(self, method: bytes, raw: Fields, version_1_1: bool) -> None:
         self.method = method
         self.raw = raw
         self.version_1_1 = version_1_1
+        self.idempotent = method in _IDEMPOTENT
         self.kept: Fields = []
         self.hosts: list[bytes] = []
         self.id = b""

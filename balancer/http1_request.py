@@ -27,8 +27,8 @@ class Request:
 
     __slots__ = (
         "body_bytes", "chunked", "chunks", "client_key", "complete", "expects_continue", "fields", "has_body", "host",
-        "id", "keep_alive", "kind", "last_hop", "length", "method", "sequence", "sorted", "target", "trace", "upgrade",
-        "version_1_1",
+        "id", "idempotent", "keep_alive", "kind", "last_hop", "length", "method", "sequence", "sorted", "target",
+        "trace", "upgrade", "version_1_1",
     )  # fmt: skip
 
     def __init__(self, fields: SortedFields, target: bytes, host: bytes) -> None:
@@ -46,6 +46,7 @@ class Request:
         self.expects_continue = fields.expects_continue
         self.last_hop = fields.last_hop
         self.upgrade = fields.upgrade
+        self.idempotent = fields.idempotent  # may be sent again (RFC 9110 section 9.2.2)
         self.kind = "general"
         self.client_key = ""
         self.sequence = 0
@@ -53,14 +54,6 @@ class Request:
         self.chunks: deque[bytes] = deque()
         self.body_bytes = 0
         self.complete = False
-
-    @property
-    def idempotent(self) -> bool:
-        """RFC 9110 section 9.2.2: may be sent again."""
-        return self.method in _IDEMPOTENT
-
-
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"})
 
 
 class RequestParser:
@@ -90,7 +83,9 @@ class RequestParser:
         self._url = b""
         self._fields: Fields = []
         self._sorted: SortedFields | None = None  # of the last head
-        self._current: Request | None = None
+        self._current: Request | None = None  # its head has come, its body not yet
+        self._request: Request | None = None  # the last whose head came
+        self._again = b""  # the bytes of the last request, when they can be known again
 
     def release(self) -> None:
         """Let go of httptools' parser, which holds on to this one: two that hold each other live until a collection."""
@@ -103,6 +98,10 @@ class RequestParser:
         if self._tunnelling:
             self.tunnel += data
             return
+        if data == self._again:
+            self._repeat()
+            return
+        between = self._current is None and not self.in_head
         at = 0
         while at < len(data) and self.error is None:
             end = self._end_of_piece(data, at)
@@ -124,6 +123,22 @@ class RequestParser:
                 return
             self._measure()
         self._data = b""
+        self._again = data if between and self._ended and self._is_one_head(data) else b""
+
+    def _is_one_head(self, data: bytes) -> bool:
+        """Whether these bytes were the last request, all of it and nothing else, and may come again."""
+        request = self._request
+        if request is None or not request.keep_alive:
+            return False
+        return data.find(b"\r\n\r\n") == len(data) - 4
+
+    def _repeat(self) -> None:
+        """The last request once more, byte for byte: what it says and that it may pass is known."""
+        last = self._request
+        assert last is not None
+        request = Request(last.sorted, last.target, last.host)
+        request.kind, request.keep_alive, request.complete = last.kind, last.keep_alive, True
+        self.requests.append(request)
 
     def _end_of_piece(self, data: bytes, at: int) -> int:
         """Where to cut, so that each message begins with a piece: where a body ends, or may end, and behind a head."""
@@ -223,7 +238,7 @@ class RequestParser:
         request = Request(fields, *target_and_host(method, self._url, fields.hosts, fields.version_1_1))
         request.kind = _KINDS.get(request.target[1:].partition(b"?")[0].partition(b"/")[0], "general")
         request.keep_alive = bool(request.upgrade) or (not fields.closes and parser.should_keep_alive())
-        self._current = request
+        self._current = self._request = request
         self.requests.append(request)
 
     def on_body(self, data: bytes) -> None:

@@ -23,6 +23,8 @@ IDLE_GRACE_S = 3.0  # how long it accepts on and idle kept-alive connections are
 class Listener(StreamServer):
     """Accepts; when descriptors run out, kept connections to nodes go first."""
 
+    max_delay = 0.1  # seconds until it is tried again; gevent's own second would keep those waiting who come first
+
     def __init__(self, listener: Any, path: DataPath, most: int, context: ssl.SSLContext | None = None) -> None:
         """`most`: connections at once. `context`: TLS towards clients."""
         super().__init__(listener, handle=self._serve, spawn=Pool(most))
@@ -36,7 +38,7 @@ class Listener(StreamServer):
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
         self._path.close_idle()
-        return super().do_read()  # if that fails too, gevent tries again later and later
+        return super().do_read()  # if that fails too, gevent tries again, a little later each time
 
     def _serve(self, sock: Any, peer: Any) -> None:
         path, context = self._path, self._context

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from balancer.histogram import middle_ms
 from balancer.monitor import Monitor
 from balancer.scoreboard_layout import S_DROPPED_LINES
 from balancer.snapshot import snapshot
+from cluster.histogram import middle_ms
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STATES = ("up", "unknown", "ejected", "down", "draining", "maintenance")

@@ -6,6 +6,7 @@ algorithm in force, and is the only place that calls `pick`.
 
 from collections.abc import Callable, Collection, Sequence
 from random import Random
+from typing import Protocol
 
 from balancer.algorithms import ALGORITHMS, Algorithm, Request
 from balancer.algorithms.record import Recorder
@@ -14,6 +15,16 @@ from balancer.scoreboard import Scoreboard
 from balancer.scoreboard_layout import S_GENERATION, S_GROUP_PICKS
 from cluster.errors import AllBusy, NoReadyNode
 from cluster.states import LAST_RESORT
+
+DOUBT_S = 1.0  # how long a node that failed gets no request that could not be sent again, while there is another
+
+
+class Forwarded(Request, Protocol):
+    """What has to be known of a request besides what algorithms look at."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether it may be sent again."""
 
 
 class Picker:
@@ -52,6 +63,7 @@ class Picker:
         self.ready: list[NodeRecord] = []
         self.bypassed = False  # all were ejected, so the ejected are used
         self._warming: list[NodeRecord] = []
+        self._doubted: dict[NodeRecord, float] = {}  # nodes that failed a moment ago, and until when that counts
         self._ready_of: list[list[NodeRecord]] = [[]]  # by group
 
     def _use(self, key: str) -> None:
@@ -85,13 +97,23 @@ class Picker:
             self.bypassed = bool(self.ready)
         self._ready_of = [self.ready]
         self._ready_of += [[n for n in self.ready if n.index in group] for group in self._groups[1:]]
+        self._doubted = {node: until for node, until in self._doubted.items() if until > now}
         self._warming = [n for n in self.ready if n.slow_start(now, self._slow_start_s) < 1.0]
         if self._tell_members is not None and self.ready != self._members:
             self._members = self.ready
             self._tell_members(self.ready, now)
 
+    def doubt(self, node: NodeRecord, now: float) -> None:
+        """An attempt at it failed: for a moment it is tried only with what may be sent again elsewhere."""
+        self._doubted[node] = now + DOUBT_S
+
     def pick(
-        self, request: Request, tried: Collection[NodeRecord], now: float, group: int = 0, preferred: str | None = None
+        self,
+        request: Forwarded,
+        tried: Collection[NodeRecord],
+        now: float,
+        group: int = 0,
+        preferred: str | None = None,
     ) -> NodeRecord:
         """Choose a node not yet tried for this request, and count it as started before anything else can run.
 
@@ -104,6 +126,8 @@ class Picker:
         ready = self._ready_of[group]
         if tried:
             ready = [node for node in ready if node not in tried] or ready
+        if self._doubted and not request.idempotent:
+            ready = [node for node in ready if node not in self._doubted] or ready
         if self._warming:
             ready = self._without_cold(ready, now)
         if not ready:

@@ -20,7 +20,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from balancer.histogram import BUCKETS
 from balancer.node_record import NodeRecord
 from balancer.scoreboard_layout import (
     COUNTERS,
@@ -48,6 +47,7 @@ from balancer.scoreboard_layout import (
     valid,
 )
 from cluster import file_lock
+from cluster.histogram import BUCKETS
 
 if sys.platform == "win32":
     from balancer import shared_memory_windows as shared_memory

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from balancer.histogram import BUCKETS
+from cluster.histogram import BUCKETS
 from cluster.states import Admin, Health
 
 MAGIC = 0x46414952_4C454144  # "FAIRLEAD"

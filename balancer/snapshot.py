@@ -29,11 +29,11 @@ from cluster.states import State
 from cluster.wire import AlgorithmView, NodeView, Snapshot, Totals, WorkerView
 
 
-def snapshot(monitor: Monitor, *, probes: bool = False) -> Snapshot:
-    """The whole picture now; `probes`: with the probes' history."""
+def snapshot(monitor: Monitor, *, probes: bool = False, histograms: bool = False) -> Snapshot:
+    """The whole picture now; `probes`: with the probes' history; `histograms`: with those of the windows."""
     board, balancer = monitor.board, monitor.balancer
     now = monotonic()
-    nodes = [node_view(monitor, record, now) for record in board.nodes]
+    nodes = [node_view(monitor, record, now, histograms=histograms) for record in board.nodes]
     ready = any(node["ready"] for node in nodes)
     out = Snapshot(
         fleet=monitor.fleet.fleet,
@@ -59,7 +59,7 @@ def snapshot(monitor: Monitor, *, probes: bool = False) -> Snapshot:
             connections=board.total(S_CONNECTIONS),
             queued=board.total(S_QUEUED),
         ),
-        window=monitor.total.window(),
+        window=monitor.total.window(histogram=histograms),
         workers=_workers(monitor),
         nodes=nodes,
     )
@@ -68,7 +68,7 @@ def snapshot(monitor: Monitor, *, probes: bool = False) -> Snapshot:
     return out
 
 
-def node_view(monitor: Monitor, record: NodeRecord, now: float) -> NodeView:
+def node_view(monitor: Monitor, record: NodeRecord, now: float, *, histograms: bool = False) -> NodeView:
     """One node as this balancer sees it."""
     node: Node = monitor.fleet.nodes[record.index]
     host, port = monitor.fleet.address_of(node)
@@ -96,7 +96,7 @@ def node_view(monitor: Monitor, record: NodeRecord, now: float) -> NodeView:
         attempts=record.count(N_ATTEMPTS),
         errors=record.count(N_ERRORS),
         retried=record.count(N_RETRIED),
-        window=monitor.windows[record.index].window(),
+        window=monitor.windows[record.index].window(histogram=histograms),
         report=newest[0] if newest else None,
         report_age_s=round(now - newest[1], 2) if newest else None,
         level=estimate(record, now).level,

@@ -38,7 +38,7 @@ class PeerReset(Exception):
 
 
 class Purpose(Protocol):
-    """For whom a wait is done, asked ten times a second whether it is still worth while."""
+    """For whom a wait is done, asked ten times a second, and on a hint, whether it is still worth while."""
 
     def reason_to_stop(self) -> Exception | None:
         """What to raise in the waiting greenlet; None to wait on."""
@@ -77,21 +77,21 @@ class Waits:
                 if stream.read_until <= now:
                     ended += 1
                     stream.reading.throw(TimedOut())
-                elif stream.purpose is not None and (reason := stream.purpose.reason_to_stop()) is not None:
-                    stream.reading.throw(reason)
+                else:
+                    stream.ask_purpose(stream.reading)
             if stream.writing is not None:  # after the above, which may have ended this wait too
                 if stream.write_until <= now:
                     stream.writing.throw(TimedOut())
-                elif stream.purpose is not None and (reason := stream.purpose.reason_to_stop()) is not None:
-                    stream.writing.throw(reason)
+                else:
+                    stream.ask_purpose(stream.writing)
 
 
 class Stream:
     """One connected socket, read by one greenlet and written by one. After `close` it must not be used."""
 
     __slots__ = (
-        "_raw_recv", "_raw_send", "_reader", "_reader_on", "_switch", "_waits", "_writer", "purpose", "read_until",
-        "reading", "sock", "unasked", "write_until", "writing",
+        "_raw_recv", "_raw_send", "_reader", "_reader_on", "_switch", "_waits", "_writer", "awaits", "purpose",
+        "read_until", "reading", "sock", "unasked", "write_until", "writing",
     )  # fmt: skip
 
     def __init__(self, sock: Any, waits: Waits) -> None:
@@ -110,6 +110,7 @@ class Stream:
         self.write_until = 0.0
         self.unasked = False  # something came while nobody was reading
         self.purpose: Purpose | None = None
+        self.awaits: Stream | None = None  # where somebody waits for what this one is to get
         self._waits = waits
         waits.streams.add(self)
 
@@ -212,6 +213,16 @@ class Stream:
             self.unasked = True
             self._reader_on = False
             self._reader.stop()
+            if self.awaits is not None:  # this may be a reset, and then nobody needs what is waited for
+                for waiting in (self.awaits.reading, self.awaits.writing):
+                    if waiting is not None:
+                        self.awaits.ask_purpose(waiting)
+                        return
+
+    def ask_purpose(self, waiting: Any) -> None:
+        """End the wait of that greenlet if there is a reason to."""
+        if self.purpose is not None and (reason := self.purpose.reason_to_stop()) is not None:
+            waiting.throw(reason)
 
     def send(self, data: bytes, limit_s: float) -> None:
         """Send all of it; `limit_s` bounds each time that nothing moves. OSError, TimedOut, Interrupted."""

@@ -7,7 +7,7 @@ percentiles come from merged histograms of that time, never from averages of per
 from collections import deque
 from operator import sub
 
-from balancer.histogram import percentiles
+from cluster.histogram import packed, percentiles
 from cluster.wire import Window
 
 WINDOW_S = 10.0
@@ -32,18 +32,16 @@ class Rolling:
         while len(self._samples) > 2 and self._samples[1][0] <= now - WINDOW_S:
             self._samples.popleft()
 
-    def window(self) -> Window:
-        """The figures now."""
+    def window(self, *, histogram: bool = False) -> Window:
+        """The figures now; `histogram`: with what the percentiles are from, for those who add up several balancers."""
         if len(self._samples) < 2:
-            return Window(seconds=0.0, rps=0.0, errors_per_s=0.0, p50_ms=None, p95_ms=None, p99_ms=None)
+            window = Window(seconds=0.0, rps=0.0, errors_per_s=0.0, p50_ms=None, p95_ms=None, p99_ms=None)
+            return {**window, "histogram": []} if histogram else window
         first, last = self._samples[0], self._samples[-1]
         seconds = max(1e-9, last[0] - first[0])
-        p50, p95, p99 = (
-            (None, None, None)
-            if first[3] is last[3]
-            else percentiles([max(0, n) for n in map(sub, last[3], first[3])], SHARES)
-        )
-        return Window(
+        counts = [] if first[3] is last[3] else [max(0, n) for n in map(sub, last[3], first[3])]
+        p50, p95, p99 = percentiles(counts, SHARES)
+        window = Window(
             seconds=round(seconds, 2),
             rps=round(max(0, last[1] - first[1]) / seconds, 2),
             errors_per_s=round(max(0, last[2] - first[2]) / seconds, 2),
@@ -51,3 +49,4 @@ class Rolling:
             p95_ms=p95,
             p99_ms=p99,
         )
+        return {**window, "histogram": packed(counts)} if histogram else window

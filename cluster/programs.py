@@ -74,6 +74,11 @@ def node_of(program: str) -> str | None:
     return program.removeprefix("node-") if program.startswith("node-") else None
 
 
+def is_balancer(program: str) -> bool:
+    """Whether a program is a balancer's data path, by Supervisor's name (its control is a program of its own)."""
+    return program.partition(".")[0] == "balancer"
+
+
 def bind_address(program: Program, fleet: Fleet, lan: bool) -> str:
     """Where a program listens: loopback, unless `lan` and someone on another machine needs it.
 

@@ -36,6 +36,7 @@ class Window(TypedDict):
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    histogram: NotRequired[list[int]]  # what the percentiles are from (cluster/histogram.py, packed); ?histograms=1
 
 
 class ProbeView(TypedDict):

@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 from cluster import auth, load, paths
 from cluster.config import Dashboard as Settings
 from cluster.config import Fleet, Runs
-from dashboard import actions, log_tail, merge
+from dashboard import actions, first_sight, log_tail, merge
 from dashboard.access import Denied
 from dashboard.control import Control
 from dashboard.faults import NodeFaults
@@ -116,6 +116,8 @@ class Dashboard:
             "dashboard.html",
             state=state,
             numbers=[dict(zip(merge.NODE, row, strict=False)) for row in state["tick"][2]] if state["tick"] else [],
+            figures=first_sight.figures(state),
+            counts=first_sight.counts(state),
             role=role.value,
             signed_in=self._session.signed_in(),
             lab=self._lab is not None,

@@ -29,9 +29,10 @@ class Control:
         self._token = token
         self._connection: http.client.HTTPConnection | None = None
 
-    def snapshot(self, probes: bool = False, timeout_s: float = 2.0) -> wire.Snapshot:
-        """What the balancer sees now, `probes` with their history. ControlError with the cause else."""
-        value = self.call("GET", "/snapshot?probes=1" if probes else "/snapshot", timeout_s=timeout_s)
+    def snapshot(self, probes: bool = False, histograms: bool = False, timeout_s: float = 2.0) -> wire.Snapshot:
+        """What the balancer sees now, `probes` with their history, windows with `histograms`. ControlError else."""
+        more = [f"{name}=1" for name, wanted in (("probes", probes), ("histograms", histograms)) if wanted]
+        value = self.call("GET", "/snapshot" + ("?" + "&".join(more) if more else ""), timeout_s=timeout_s)
         missing = [key for key in NEEDED if key not in value]
         if missing:
             raise ControlError(f"its snapshot lacks {', '.join(missing)}")

@@ -42,6 +42,7 @@ class Feed:
         self._connect = connect
         self._send = send
         self._watching = watching
+        self._several = len(picture.fleet.balancers) > 1  # a single one's percentiles need no adding up
         self._bell = Bell()
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._pulls: dict[str, gevent.Greenlet[..., None]] = {}
@@ -81,7 +82,7 @@ class Feed:
 
     def _pull(self, name: str, client: Control, with_probes: bool) -> None:
         try:
-            snapshot = client.snapshot(with_probes)
+            snapshot = client.snapshot(with_probes, self._several)
         except ControlError as error:
             self._picture.lost(name, str(error), time.time())
         else:

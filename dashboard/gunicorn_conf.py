@@ -26,7 +26,7 @@ _inherited = os.environ.get("FAIRLEAD_INHERIT") == "1"
 bind = "fd://0" if _inherited else f"[{_address}]:{_port}" if ":" in _address else f"{_address}:{_port}"
 
 proc_name = "dashboard"
-worker_class = "gevent"
+worker_class = "cluster.serving.worker.PromptWorker"
 workers = 1  # a Socket.IO session lives in one process, and gunicorn has no sticky sessions
 worker_connections = 5000  # idle ones count too for `keepalive` seconds; they must not lock the operator out
 keepalive = 15

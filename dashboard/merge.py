@@ -2,7 +2,7 @@
 
 Two shapes leave this file. The *layout* holds words: names, states, causes, weights; it travels whole once and then
 only as changes. The *tick* holds numbers, as arrays in the order of TOTALS and NODE, by node index of the layout.
-Over several balancers counts and rates are summed. Percentiles cannot be: the page shows the worst balancer's.
+Over several balancers counts and rates are summed, and percentiles come from their histograms added up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +11,21 @@ from typing import Any, Literal
 
 from cluster import wire
 from cluster.config import Balancer, Fleet, Node, Runs
+from cluster.histogram import added_up, percentiles
 from dashboard.flow import NOTHING, Passed
 from dashboard.probes import Probes
 from dashboard.processes import ProcessRow
 
 Number = float | None
 Count = Literal["in_flight", "requests", "errors", "connections", "queued"]
-Figure = Literal["rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms"]
+Rate = Literal["rps", "errors_per_s"]
+Percentile = Literal["p50_ms", "p95_ms", "p99_ms"]
 
 COUNTS: tuple[Count, ...] = ("in_flight", "requests", "errors", "connections", "queued")
-WINDOW: tuple[Figure, ...] = ("rps", "errors_per_s", "p50_ms", "p95_ms", "p99_ms")
+RATES: tuple[Rate, ...] = ("rps", "errors_per_s")
+PERCENTILES: tuple[Percentile, ...] = ("p50_ms", "p95_ms", "p99_ms")
+SHARES = (0.50, 0.95, 0.99)
+WINDOW = (*RATES, *PERCENTILES)
 TOTALS = (*WINDOW, *COUNTS)
 # A row ends with its last figure that is not 0.
 NODE = ("in_flight", *WINDOW, "errors", "slow_start", "per_s", "failed", "retried")
@@ -187,12 +192,18 @@ def _row(views: Sequence[wire.NodeView], passed: Passed) -> list[Number]:
 
 
 def _window(windows: Sequence[wire.Window]) -> list[Number]:
-    row: list[Number] = []
-    for name in WINDOW:
-        values = [v for w in windows if (v := w[name]) is not None]
-        whole = sum(values) if name in ("rps", "errors_per_s") else max(values, default=0.0)
-        row.append(_short(whole) if values else None)
-    return row
+    rates = [sum(w[name] for w in windows) for name in RATES]
+    return [None if value is None else _short(value) for value in [*rates, *_percentiles(windows)]]
+
+
+def _percentiles(windows: Sequence[wire.Window]) -> list[Number]:
+    """Of all together. A balancer of a release that tells no histogram leaves only the worst of each."""
+    if len(windows) == 1:
+        return [windows[0][name] for name in PERCENTILES]
+    told = [w["histogram"] for w in windows if "histogram" in w]
+    if len(told) == len(windows):
+        return percentiles(added_up(told), SHARES)
+    return [max((v for w in windows if (v := w[name]) is not None), default=None) for name in PERCENTILES]
 
 
 def _short(value: float) -> float:

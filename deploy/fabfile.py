@@ -34,7 +34,7 @@ COMMON = (
 )
 PROGRAMS = Option("programs", "", "only these programs: node-l1,balancer ...")
 NODES = Option("nodes", "", "only these nodes: l1,l2 ...")
-BATCH = Option("batch", 0, "how many node hosts at a time, after the first")
+BATCH = Option("batch", 0, "how many node hosts at a time, after the first; 0: as many as leave enough")
 CHANGES = (
     Option("wait", 2, "seconds to wait when somebody else deploys"),
     Option("probe_path", "/", "what the clients that watch the change ask the balancers for"),

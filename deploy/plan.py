@@ -97,6 +97,27 @@ def trials(fleet: Fleet, host: str, system: HostSystem) -> list[Trial]:
     return found
 
 
+def trials_by_host(fleet: Fleet, plans: dict[str, HostPlan], envs: dict[str, list[str]]) -> dict[str, list[Trial]]:
+    """Which of their trials hosts carry out: the same program in the same environment is booted once, by the first.
+
+    An environment is the same packages, Python and processor. `envs`: keys of those that each host had before; what
+    is built only now is tried where it is.
+    """
+    tried: set[str] = set()
+    found: dict[str, list[Trial]] = {}
+    for host, made in plans.items():
+        found[host] = []
+        proven = all(key in envs[host] for key in made.environments.values())
+        for trial in made.trials:
+            values = {key: value for key, value in trial["environment"].items() if key != "FAIRLEAD_NODE"}
+            alike = {**trial, "name": "", "environment": values}
+            mark = json.dumps([fleet.hosts[host].os, made.environments, alike], sort_keys=True)
+            if not (proven and mark in tried):
+                found[host].append(trial)
+            tried.add(mark)
+    return found
+
+
 def host_files(fleet: Fleet, host: str, max_open_files: int, system: HostSystem) -> dict[str, str]:
     """The files that are made for one host: Supervisor's configuration, and the list of its programs."""
     current = PosixPath(system.root) / "current"

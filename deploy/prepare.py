@@ -8,7 +8,7 @@ from deploy import wheelhouse
 from deploy.command import Command, Ends
 from deploy.hosts.connection import HostRefused, Unreachable
 from deploy.outcome import Code
-from deploy.plan import HostPlan
+from deploy.plan import HostPlan, trials_by_host
 from deploy.reach import Reach
 from deploy.release import Release
 
@@ -45,11 +45,24 @@ def prepare(command: Command, reach: Reach, plans: dict[str, HostPlan], release:
             host, "install", release=release.id, archive=f"{release.id}.tar", env=made.environments[""], apps=apps,
             files=made.files, limit_s=60,
         )  # fmt: skip
-        if made.before != release.id:
-            reach.call(host, "boot", release=release.id, trials=made.trials, limit_s=30 + 25 * len(made.trials))
+
+    def tried(host: str) -> None:
+        if trials[host]:
+            reach.call(host, "boot", release=release.id, trials=trials[host], limit_s=30 + 25 * len(trials[host]))
         reach.note(host, "is ready to switch")
 
-    for host, value in reach.each(one, [h for h in plans if plans[h].changes]).items():
+    told = reach.each(one, [h for h in plans if plans[h].changes])
+    there = {h: p for h, p in plans.items() if p.changes and not isinstance(told[h], FairleadError)}
+    fresh = {host: made for host, made in there.items() if made.before != release.id}
+    envs = {host: reach.hello[host]["deployed"]["envs"] for host in fresh}
+    while fresh:
+        trials = trials_by_host(reach.fleet, fresh, envs)
+        told |= reach.each(tried, fresh)
+        lost = [host for host in fresh if isinstance(told[host], Unreachable)]
+        if not lost:
+            break
+        fresh = {host: made for host, made in fresh.items() if host not in lost}  # another tries what it was to try
+    for host, value in told.items():
         if isinstance(value, Unreachable):
             command.fail(host, "unreachable", str(value))
             del plans[host]

@@ -125,5 +125,6 @@ class Report:
 
     def _write(self, text: str) -> None:
         if not self._log.closed:
-            self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+            now = time.time()
+            self._log.write(f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03d} {text}\n")
             self._log.flush()

@@ -12,17 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cluster.config import Fleet
 from cluster.errors import FairleadError
-from cluster.programs import node_of
+from cluster.programs import is_balancer, node_of
+from deploy import draining
 from deploy.agent.programs import Wanted
+from deploy.batches import next_batch
 from deploy.hosts.connection import HostRefused, Unreachable
 from deploy.outcome import HostResult
 from deploy.plan import PROGRAMS, HostPlan
 from deploy.reach import Reach
 from deploy.targets import roles_of
 
-DRAIN_S = 30.0
 RESTART_S = 75.0
-READY_S = 15.0
 
 
 class Stopped(FairleadError):
@@ -36,6 +36,16 @@ def programs_in(reach: Reach, host: str, release: str) -> list[Wanted]:
         raise HostRefused("missing", f"release {release} is not on this host; `fab releases` says which are", [])
     programs: list[Wanted] = json.loads(found[PROGRAMS])
     return programs
+
+
+def together(programs: list[Wanted]) -> list[list[Wanted]]:
+    """What is restarted at the same time on a host: nodes one after the other, because each is drained first; with the
+    first of them what carries no traffic. Balancers come last and alone: their new connections wait for the start."""
+    nodes = [program for program in programs if node_of(program["name"])]
+    balancers = [program for program in programs if is_balancer(program["name"])]
+    others = [program for program in programs if program not in nodes and program not in balancers]
+    groups = [[*nodes[:1], *others], *([node] for node in nodes[1:]), balancers]
+    return [group for group in groups if group]
 
 
 class Rollout:
@@ -54,10 +64,10 @@ class Rollout:
         self.failure: tuple[str, FairleadError] | None = None
         """The first host that failed, and how."""
 
-    def run(self, serving: list[str], batch: int = 1) -> None:
+    def run(self, serving: list[str], batch: int = 0) -> None:
         """`serving`: balancers that serve now; when there is none nobody can be hurt, and all hosts go at once.
 
-        `batch`: how many node hosts at a time, after the canary.
+        `batch`: how many node hosts at a time, after the canary; 0: as many as leave enough (`batches.next_batch`).
         """
         hosts = [host for host in self._plans if self._plans[host].changes]
         if not serving:
@@ -71,8 +81,10 @@ class Rollout:
         rest = nodes[1:]
         with ThreadPoolExecutor(1) as beside:
             nobodys = beside.submit(self._at_once, others, serving)
-            for i in range(0, len(rest), batch):
-                self._at_once(rest[i : i + batch], serving)
+            while rest and not self._stop.is_set():
+                now = next_batch(self._fleet, rest, self._in_flight(serving), batch)
+                self._at_once(now, serving)
+                rest = [host for host in rest if host not in now]
             nobodys.result()
         for host in balancers:
             self._at_once([host], serving)
@@ -80,6 +92,20 @@ class Rollout:
     def stop(self) -> None:
         """Begin no further host."""
         self._stop.set()
+
+    def _in_flight(self, serving: list[str]) -> dict[str, int]:
+        """Of each node that every balancer picks now, over all of them."""
+        found: dict[str, int] = {}
+        out: set[str] = set()
+        for balancer in (b for b in self._fleet.balancers if b.name in serving):
+            try:
+                shot = self._reach.call(balancer.host, "snapshot", port=balancer.control_port)
+            except FairleadError:
+                shot = None
+            for node in shot["nodes"] if shot else []:
+                found[node["name"]] = found.get(node["name"], 0) + node["in_flight"]
+                out |= set() if node["ready"] else {node["name"]}
+        return {name: count for name, count in found.items() if name not in out}
 
     def _at_once(self, hosts: list[str], serving: list[str]) -> None:
         if not hosts or self._stop.is_set():
@@ -113,41 +139,16 @@ class Rollout:
 
     def _bring(self, host: str, release: str, programs: list[Wanted], serving: list[str], forget: str = "") -> None:
         self._reach.call(host, "begin", release=release, limit_s=30)
-        for program in programs:
-            node = node_of(program["name"])
-            drained = self._drain(node, serving) if node else []
-            self._reach.call(host, "restart", program=program, release=release, limit_s=RESTART_S)
-            self._restore(node, drained)
+        balancers = [b for b in self._fleet.balancers if b.name in serving]
+        for group in together(programs):
+            node = next(filter(None, (node_of(program["name"]) for program in group)), None)
+            # A balancer that is gone serves nobody and needs no telling.
+            drained = draining.drain(self._reach, node, balancers) if node else []
+            self._reach.call(host, "restart", programs=group, release=release, limit_s=RESTART_S)
+            if node:
+                draining.restore(self._reach, node, drained)
         self._reach.call(host, "commit", forget=forget, limit_s=60)
         self._note(host, f"is on {release}")
-
-    def _drain(self, node: str, serving: list[str]) -> list[tuple[str, int]]:
-        """Take a node out everywhere; where it was. A balancer that is gone serves nobody and needs no telling."""
-        drained = []
-        for balancer in self._fleet.balancers:
-            if balancer.name not in serving:
-                continue
-            told = self._reach.call(
-                balancer.host, "drain", port=balancer.control_port, node=node, drain_s=DRAIN_S, limit_s=DRAIN_S + 10
-            )
-            if told["known"]:
-                drained.append((balancer.host, balancer.control_port))
-        return drained
-
-    def _restore(self, node: str | None, drained: list[tuple[str, int]]) -> None:
-        if node is None:
-            return
-        known = {n.name: "{}:{}".format(*self._fleet.address_of(n)) for n in self._fleet.nodes}
-        for host, port in drained:
-            self._reach.call(
-                host,
-                "restore",
-                port=port,
-                node=node,
-                address=known.get(node, ""),
-                ready_s=READY_S,
-                limit_s=READY_S + 10,
-            )
 
     def drop_removed(self) -> None:
         """Stop what the new configuration no longer has, now that no balancer sends anything there."""

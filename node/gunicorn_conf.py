@@ -21,7 +21,7 @@ _address = os.environ.get("FAIRLEAD_BIND") or "127.0.0.1"
 bind = "fd://0" if _inherited else f"[{_address}]:{_node.port}" if ":" in _address else f"{_address}:{_node.port}"
 
 proc_name = f"node-{_node.name}"
-worker_class = "gevent"
+worker_class = "cluster.serving.worker.PromptWorker"
 workers = 1  # slots, queue and counters are one node's, so they live in one process
 worker_connections = 20_000  # idle kept-alive connections count too, and must never keep a probe out
 keepalive = 30  # longer than a balancer keeps idle connections (node_keep_alive_s), so that it is the one to close

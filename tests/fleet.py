@@ -277,7 +277,7 @@ class RunningFleet:
         files = [path for path in files if path.suffix != ".lock"]
         return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
-    def decisions(self, since: float, count: int, within_s: float = 3) -> list[Any]:
+    def decisions(self, since: float, count: int, within_s: float = 20) -> list[Any]:
         """The decisions made since `since` (time.time()), in order, as soon as there are `count`."""
         ends = time.monotonic() + within_s
         while True:

@@ -77,7 +77,9 @@ def test_round_robin_gives_each_its_turn(whole_fleet: "RunningFleet") -> None:
     assert all(d["node"] == d["nodes"][d["sequence"] % 3][0] for d in decisions)
     sequences = Counter(decision["sequence"] for decision in decisions)
     repeated = sum(count - 1 for count in sequences.values())
-    assert repeated < 60, "workers seldom meet in the same microseconds"
+    # A worker counts its own pick before the next, so it never reads the same number twice; two may read it at once.
+    own = Counter((decision["worker"], decision["sequence"]) for decision in decisions)
+    assert set(own.values()) == {1}
     # Each meeting of two workers repeats one turn and skips another: one node gets 1 more, another 1 less.
     assert in_turn_spread(tally) <= 1 + 2 * repeated
 

@@ -24,7 +24,7 @@ SERVERS = ("gevent", "flask", "flask_socketio", "gunicorn", "socket", "socketser
 BANNED: dict[str, tuple[str, ...]] = {
     "balancer.algorithms": (*SERVERS, "time", "datetime", "threading", "os"),
     "cluster": SERVERS,
-    "balancer.histogram": (*SERVERS, "time"),
+    "cluster.histogram": (*SERVERS, "time"),
     "balancer.windows": (*SERVERS, "time"),
     "balancer.ejector": (*SERVERS, "time"),
     "balancer.picker": (*SERVERS, "time"),
@@ -34,7 +34,7 @@ BANNED: dict[str, tuple[str, ...]] = {
     "balancer.http1_request": (*SERVERS, "time"),
     "balancer.http1_response": (*SERVERS, "time"),
 }
-SERVES = ("cluster.serving",)  # stands in for gunicorn where that does not run
+SERVES = ("cluster.serving",)  # gunicorn's worker, and what stands in where gunicorn does not run
 DATA_PATH = (
     "balancer.worker", "balancer.listening", "balancer.connection", "balancer.exchange", "balancer.attempt",
     "balancer.datapath", "balancer.stream", "balancer.tunnel", "balancer.upstream",

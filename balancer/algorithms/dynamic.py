@@ -97,7 +97,11 @@ class Dynamic(Algorithm):
     # -- picking -----------------------------------------------------------------------------------------------------
 
     def pick(self, request: Request, ready: Sequence[N], now: float) -> N:
-        nodes = ready if len(ready) <= ALL_UP_TO else self.rng.choices(ready, k=SAMPLE)
+        nodes: Sequence[N] = ready
+        count = len(ready)
+        if count > ALL_UP_TO:
+            random = self.rng.random  # what `choices` does, in half its time
+            nodes = [ready[int(random() * count)] for _ in range(SAMPLE)]
         scores = self._scores(request, nodes, now)
         if self.balancers > 1:
             known = self._known

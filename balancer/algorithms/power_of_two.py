@@ -11,7 +11,7 @@ Fails: with few nodes it loses to a full scan; two slow nodes drawn are two slow
 from collections.abc import Sequence
 from random import Random
 
-from balancer.algorithms.base import Algorithm, N, Request
+from balancer.algorithms.base import Algorithm, N, Node, Request
 
 
 class PowerOfTwo(Algorithm):
@@ -21,16 +21,19 @@ class PowerOfTwo(Algorithm):
 
     def __init__(self, rng: Random, balancers: int = 1) -> None:
         super().__init__(rng, balancers)
-        self._scores: tuple[tuple[str, int], ...] = ()
+        self._seen: tuple[tuple[Node, Node], tuple[int, int]] | None = None
 
     def pick(self, request: Request, ready: Sequence[N], now: float) -> N:
         one, other = two_of(ready, self.rng)
         here, there = one.in_flight, other.in_flight
-        self._scores = (one.name, here), (other.name, there)
+        self._seen = (one, other), (here, there)
         return one if here <= there else other
 
     def explain(self) -> dict[str, float]:
-        return dict(self._scores)
+        if self._seen is None:
+            return {}
+        (one, other), (here, there) = self._seen
+        return {one.name: here, other.name: there}
 
 
 def two_of(ready: Sequence[N], rng: Random) -> tuple[N, N]:

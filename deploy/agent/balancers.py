@@ -25,46 +25,37 @@ def snapshot(session: Session, port: int) -> dict[str, Any] | None:
     return None
 
 
-def drain(session: Session, port: int, node: str, drain_s: float) -> dict[str, Any]:
-    """No new requests for a node, then wait until it has none in flight, at most `drain_s`.
+def drain(session: Session, port: int, node: str) -> dict[str, Any]:
+    """No new requests for a node from now on. Asked again it tells how far that has come.
 
-    Returns in_flight (what is left), held (False: the node was out before, and will stay so), known (False: this
-    balancer has no such node yet).
+    Returns in_flight (what is left), known (False: this balancer has no such node yet). A node that was out before is
+    left to whoever took it out.
     """
     found = _node(_ask(session, port, "GET", "/snapshot"), node)
     if found is None:
-        return {"in_flight": 0, "held": False, "known": False}
-    held = found["admin"] == "enabled"
-    if held:
+        return {"in_flight": 0, "known": False}
+    if found["admin"] == "enabled":
+        session.note(f"drains {node}")
         _note_held(session, port, node, True)
         session.hold(f"{port}/{node}", lambda: _enable_for_certain(session, port, node))
         order(session, port, node, "draining")
-    until = time.monotonic() + session.left_s(drain_s)
-    session.note(f"drains {node}")
-    while True:
-        now = _node(_ask(session, port, "GET", "/snapshot"), node) or {"in_flight": 0}
-        if not now["in_flight"] or time.monotonic() >= until:
-            return {"in_flight": now["in_flight"], "held": held, "known": True}
-        time.sleep(0.05)
+        found = _node(_ask(session, port, "GET", "/snapshot"), node) or {"in_flight": 0}
+    return {"in_flight": found["in_flight"], "known": True}
 
 
-def restore(session: Session, port: int, node: str, address: str, ready_s: float) -> dict[str, Any]:
-    """Enable what `drain` held, then wait until the balancer picks the node again. Returns ready and state.
+def restore(session: Session, port: int, node: str, address: str) -> dict[str, Any]:
+    """Enable what `drain` held. Asked again it tells how far that is: done when the balancer picks the node again.
 
-    Not waited for: a node that was out before, and one that this balancer still expects at another address.
+    Done at once: a node that was out before, and one that this balancer still expects at another address.
     """
     if session.release(f"{port}/{node}"):
+        session.note(f"enables {node}")
         _enable_for_certain(session, port, node)
-    until = time.monotonic() + session.left_s(ready_s)
-    session.note(f"waits until {node} is ready")
-    while True:
-        now = _node(_ask(session, port, "GET", "/snapshot"), node)
-        if now is None or now["ready"] or now["address"] != address or now["admin"] != "enabled":
-            return {"ready": bool(now and now["ready"]), "state": now["state"] if now else "unknown here"}
-        if time.monotonic() >= until:
-            cause = f" ({now['cause']})" if now["cause"] else ""
-            raise Refused("gate", f"{node} is {now['state']}{cause} for the balancer, {ready_s:g} s after its restart")
-        time.sleep(0.05)
+    now = _node(_ask(session, port, "GET", "/snapshot"), node)
+    if now is None:
+        return {"done": True, "state": "unknown"}
+    done = now["ready"] or now["address"] != address or now["admin"] != "enabled"
+    return {"done": done, "state": now["state"] + (f" ({now['cause']})" if now["cause"] else "")}
 
 
 def order(session: Session, port: int, node: str, admin: str) -> dict[str, Any]:

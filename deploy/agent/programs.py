@@ -13,10 +13,13 @@ from deploy.agent.session import Session
 from deploy.processes import Process, Supervisor, SupervisorGone
 
 LOG_LINES = 12
+STOPPED = ("STOPPED", "EXITED", "FATAL")
+"""Supervisor's states of a process that has ended."""
 PASSES = 2
 """So many good answers in a row, by the same process, make a program well."""
 SETTLED_S = 2.0
 """A program younger than that may not yet hear the signal to stop, and would have to be killed in the end."""
+POLL_S = 0.06
 PASSES_WITHOUT_PORT = 6
 """The same for a program that cannot be asked: it must just live on for a while."""
 
@@ -43,38 +46,61 @@ def supervisor(session: Session) -> Supervisor:
     return found
 
 
-def restart(session: Session, program: Wanted, release: str) -> dict[str, Any]:
-    """Start a program anew from the current release and wait until it is well. Refused("gate") when it is not."""
+def restart(session: Session, programs: list[Wanted], release: str) -> dict[str, Any]:
+    """Start programs anew from the current release, all at once, and wait until each is well. Refused("gate") when
+    one is not.
+
+    At once, because starting takes a program far longer than it takes Supervisor, and one waits for another's start
+    no longer than for its own.
+    """
     began = time.monotonic()
     rpc = supervisor(session)
-    group = program["name"]
     try:
         added, changed, _ = rpc.reread()
     except ValueError as error:
         raise Refused("gate", f"Supervisor cannot use the new configuration: {error}") from None
     known = {p.id: p for p in rpc.processes()}
-    mark = _log_size(known.get(program["process"]))
-    # A process that runs this release already is this turn's: Supervisor was started just now, or brought back one
-    # that had died.
-    fresh = known.get(program["process"])
-    if group in added:
+    marks = {program["name"]: _log_size(known.get(program["process"])) for program in programs}
+    to_add, to_start, stopping = [], [], set[str]()
+    for program in programs:
+        group, process = program["name"], known.get(program["process"])
+        if group in added:
+            to_add.append(group)
+        elif group in changed:
+            remove_group(session, rpc, group)
+            to_add.append(group)
+        elif process is None:
+            raise Refused("gate", f"Supervisor knows no program {group}")
+        elif not (process.pid and _of_this_turn(session, process, release)):
+            # One that runs this release already is this turn's: Supervisor was started just now, or brought back one
+            # that had died.
+            to_start.append(process)
+            stopping.add(process.id)
+    if stopping:
+        session.note(f"restarts {', '.join(p.name for p in to_start)}")
+        youngest_s = min((p.uptime_s for p in to_start if p.pid), default=SETTLED_S)
+        time.sleep(max(0.0, SETTLED_S - youngest_s))
+        for process in to_start:
+            rpc.stop(process.id)
+    for group in to_add:
         session.note(f"starts {group}")
         rpc.add(group)
-    elif group in changed:
-        session.note(f"stops {group}")
-        remove_group(session, rpc, group)
-        rpc.add(group)
-    elif fresh is None:
-        raise Refused("gate", f"Supervisor knows no program {group}")
-    elif not (fresh.pid and _of_this_turn(session, fresh, release)):
-        session.note(f"stops {group}")
-        time.sleep(max(0.0, SETTLED_S - fresh.uptime_s) if fresh.pid else 0.0)
-        rpc.stop(program["process"])
-        _until_stopped(session, rpc, {program["process"]})
-        rpc.start(program["process"])
-    session.note(f"waits for {group}")
-    pid = _until_well(session, rpc, program, release, mark)
-    return {"pid": pid, "took_s": round(time.monotonic() - began, 3)}
+    _start_as_they_stop(session, rpc, stopping)
+    session.note(f"waits for {', '.join(program['name'] for program in programs)}")
+    pids = _until_well(session, rpc, programs, release, marks)
+    return {"pids": pids, "took_s": round(time.monotonic() - began, 3)}
+
+
+def _start_as_they_stop(session: Session, rpc: Supervisor, stopping: set[str]) -> None:
+    """Start each process again as soon as it has ended, whatever the others need."""
+    while stopping:
+        for process in rpc.processes():
+            if process.id in stopping and process.state in STOPPED:
+                rpc.start(process.id)
+                stopping.discard(process.id)
+        if stopping and session.left_s() <= 0.1:
+            raise Refused("gate", f"{', '.join(sorted(stopping))} does not stop")
+        time.sleep(0.03 if stopping else 0)
 
 
 def _of_this_turn(session: Session, process: Process, release: str) -> bool:
@@ -93,33 +119,63 @@ def remove_group(session: Session, rpc: Supervisor, group: str) -> None:
 
 
 def _until_stopped(session: Session, rpc: Supervisor, ids: set[str]) -> None:
-    while any(p.id in ids and p.state not in ("STOPPED", "EXITED", "FATAL") for p in rpc.processes()):
+    while any(p.id in ids and p.state not in STOPPED for p in rpc.processes()):
         if session.left_s() <= 0.1:
             raise Refused("gate", f"{', '.join(sorted(ids))} does not stop")
         time.sleep(0.03)
 
 
-def _until_well(session: Session, rpc: Supervisor, program: Wanted, release: str, mark: int) -> int:
-    """The pid of the well process."""
-    passes, last_pid, ends, said = 0, 0, set[float](), "no answer"
-    enough = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
-    while session.left_s() > 0.1:
-        process = {p.id: p for p in rpc.processes()}[program["process"]]
+def _until_well(
+    session: Session, rpc: Supervisor, programs: list[Wanted], release: str, marks: dict[str, int]
+) -> dict[str, int]:
+    """The pid of each well process. Refused("gate") for the first that cannot become well."""
+    gates = [_Gate(program) for program in programs]
+    while waiting := [gate for gate in gates if not gate.open]:
+        if session.left_s() <= 0.1:
+            break
+        found = {p.id: p for p in rpc.processes()}
+        for gate in waiting:
+            gate.look(session, found[gate.program["process"]], release)
+        if any(gate.broken for gate in gates):
+            break
+        time.sleep(POLL_S)
+    for gate in sorted(gates, key=lambda gate: not gate.broken):
+        if not gate.open:
+            log = {p.id: p.log for p in rpc.processes()}[gate.program["process"]]
+            name = gate.program["name"]
+            raise Refused("gate", f"{name}: {gate.said}", tail(Path(log), LOG_LINES, marks[name]))
+    return {gate.program["name"]: gate.pid for gate in gates}
+
+
+class _Gate:
+    """Lets a program that was started pass after so many good answers in a row."""
+
+    def __init__(self, program: Wanted) -> None:
+        self.program = program
+        self.pid = 0
+        self.said = "no answer"
+        self.broken = False
+        self._left = self._enough = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
+        self._ends = set[float]()
+
+    @property
+    def open(self) -> bool:
+        return self._left <= 0
+
+    def look(self, session: Session, process: Process, release: str) -> None:
+        """Once more."""
         if process.state in ("BACKOFF", "FATAL", "EXITED"):
-            ends.add(process.stopped_at or process.started_at)
-            said = f"it ends right after its start ({process.description})"
-            if process.state == "FATAL" or len(ends) > 1:
-                break
-        if process.pid:
-            well, answer = look(session, process, program, release)
-            said = answer or said
-            passes = passes + 1 if well and process.pid == last_pid else int(well)
-            last_pid = process.pid
-            if passes >= enough:
-                return process.pid
-        time.sleep(0.05)
-    process = {p.id: p for p in rpc.processes()}[program["process"]]
-    raise Refused("gate", f"{program['name']}: {said}", tail(Path(process.log), LOG_LINES, mark))
+            self._ends.add(process.stopped_at or process.started_at)
+            self.said = f"it ends right after its start ({process.description})"
+            self.broken = process.state == "FATAL" or len(self._ends) > 1
+        if not process.pid or self.broken:
+            return
+        well, answer = look(session, process, self.program, release)
+        self.said = answer or self.said
+        if not well or process.pid != self.pid:
+            self._left = self._enough
+        self._left -= well
+        self.pid = process.pid
 
 
 def look(session: Session, process: Process, program: Wanted, release: str) -> tuple[bool, str]:

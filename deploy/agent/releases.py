@@ -4,6 +4,7 @@ A release becomes visible by one rename, `current` changes by another: whatever 
 releases only and is on exactly one of them.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from typing import Any
 from deploy.agent import programs
 from deploy.agent.place import Refused, room, write
 from deploy.agent.session import Session
-from deploy.processes import Supervisor, SupervisorGone
+from deploy.processes import Process, Supervisor, SupervisorGone
 
 KEPT = 5
 SPARE_BYTES = 64 << 20
@@ -85,12 +86,26 @@ def install(
         for folder, key in {"": env, **apps}.items():
             link = work / folder / ".venv"
             os.symlink(os.path.relpath(place.envs / key, place.releases / release / folder), link)
+        _inherit_compiled(place.current, work)
         write(work / "RELEASE", release + "\n")
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         (place.incoming / archive).unlink(missing_ok=True)
     return {"unpacked": True, "rewritten": []}
+
+
+def _inherit_compiled(before: Path, work: Path) -> None:
+    """What Python has compiled for the release before is good for every file that is the same in both: a file's time
+    follows its content (`release.Release.archive`), and Python looks at it. Compiling costs more than starting does."""
+    for source in work.rglob("*.py"):
+        same = before / source.relative_to(work)
+        with contextlib.suppress(OSError):
+            if same.stat().st_mtime != source.stat().st_mtime or same.stat().st_size != source.stat().st_size:
+                continue
+            for compiled in (same.parent / "__pycache__").glob(f"{source.stem}.cpython-*.pyc"):
+                (source.parent / "__pycache__").mkdir(exist_ok=True)
+                shutil.copy2(compiled, source.parent / "__pycache__" / compiled.name)
 
 
 def _rewrite(folder: Path, files: dict[str, str]) -> list[str]:
@@ -140,25 +155,24 @@ def abort(session: Session) -> dict[str, Any]:
     if before and before != new:
         session.machine.switch(place.current, place.folder(before))
         rpc = programs.supervisor(session)
-        failed: list[str] = []
-        for program in json.loads((place.current / "host" / "programs.json").read_text()):
-            known = {p.id: p for p in rpc.processes()}.get(program["process"])
-            if known and known.pid and session.machine.release_of(known.pid, place) == before:
-                continue
-            try:
-                programs.restart(session, program, before)
-                restarted.append(program["name"])
-            except Refused as error:  # go on with the others; which one failed is told at the end
-                failed.append(str(error))
-        drop_removed(session)
-        if failed:
-            raise Refused("revert", "; ".join(failed))
+        known = {p.id: p for p in rpc.processes()}
+        wanted: list[programs.Wanted] = json.loads((place.current / "host" / "programs.json").read_text())
+        others = [p for p in wanted if not _runs(session, known.get(p["process"]), before)]
+        try:
+            programs.restart(session, others, before)
+            restarted = [program["name"] for program in others]
+        finally:
+            drop_removed(session)
     elif not before:  # there was none: nothing runs then
         stop_all(session)
         place.current.unlink(missing_ok=True)
     place.remember(switching=None)
     place.audit(what="switch", who=session.who, result="taken back", **{"from": before, "to": new})
     return {"restarted": restarted, "to": before}
+
+
+def _runs(session: Session, process: Process | None, release: str) -> bool:
+    return bool(process and process.pid and session.machine.release_of(process.pid, session.place) == release)
 
 
 def drop_removed(session: Session) -> list[str]:

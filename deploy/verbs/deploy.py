@@ -1,6 +1,5 @@
 """plan, deploy, rollback: bring hosts to a release, rolling and gated."""
 
-import math
 import time
 from collections.abc import Iterable
 
@@ -44,7 +43,7 @@ def deploy(command: Command) -> None:
         serving = serving_now(reach)
         with clients(command, serving) as traffic:
             prepare(command, reach, plans, release)
-            _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or 1))
+            _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or 0))
 
 
 def rollback(command: Command) -> None:
@@ -58,8 +57,7 @@ def rollback(command: Command) -> None:
         check_hosts(command)
         serving = serving_now(reach)
         with clients(command, serving) as traffic:
-            half = math.ceil(sum(1 for p in plans.values() if _has_node(p)) / 2)
-            _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or half or 1))
+            _roll(command, reach, plans, serving, traffic, int(command.options.get("batch") or 0))
 
 
 def fetch(command: Command) -> None:
@@ -142,10 +140,6 @@ def _back_plan(command: Command, reach: Reach, host: str, target: str) -> HostPl
     return HostPlan(
         host, release, told["current"], {}, {}, programs, [], [], [p["name"] for p in programs], ["?"], changes
     )  # fmt: skip
-
-
-def _has_node(made: HostPlan) -> bool:
-    return any(program["name"].startswith("node-") for program in made.programs)
 
 
 def _roll(

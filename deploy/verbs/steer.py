@@ -4,11 +4,12 @@ from collections import defaultdict
 
 from cluster.config import Runs
 from cluster.errors import ConfigError, FairleadError, Problem
+from deploy import draining
 from deploy.command import Command, Ends
 from deploy.outcome import Code
 from deploy.plan import HostPlan
 from deploy.reach import Reach
-from deploy.rollout import DRAIN_S, Rollout, programs_in
+from deploy.rollout import Rollout, programs_in
 from deploy.verbs.opening import all_hosts, clients, locked, serving_now
 
 
@@ -79,27 +80,11 @@ def _supervisors(command: Command, reach: Reach) -> None:
     """supervisord itself, which takes all programs of its host along: one host after the other."""
     for host in (h for h in command.hosts if h in reach.connected):
         nodes = [n.name for n in command.fleet.nodes if n.host == host]
-        held = []
-        for balancer in command.fleet.balancers:
-            for node in nodes:
-                if (
-                    balancer.host != host
-                    and reach.call(
-                        balancer.host,
-                        "drain",
-                        port=balancer.control_port,
-                        node=node,
-                        drain_s=DRAIN_S,
-                        limit_s=DRAIN_S + 10,
-                    )["known"]
-                ):
-                    held.append((balancer, node))
+        elsewhere = [b for b in command.fleet.balancers if b.host != host]
+        held = {node: draining.drain(reach, node, elsewhere) for node in nodes}
         reach.call(host, "restart_supervisor", limit_s=120)
-        for balancer, node in held:
-            address = "{}:{}".format(*command.fleet.address_of(command.fleet.node(node)))
-            reach.call(
-                balancer.host, "restore", port=balancer.control_port, node=node, address=address, ready_s=30, limit_s=40
-            )
+        for node, balancers in held.items():
+            draining.restore(reach, node, balancers, ready_s=30)
         command.results[host].result = "changed"
     command.outcome.code = command.code_of_hosts()
     command.outcome.summary = "supervisord was restarted"

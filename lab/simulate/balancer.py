@@ -110,7 +110,10 @@ class SimulatedBalancer:
 
     def to_probe(self, now: float) -> list[KnownNode]:
         """Whom to ask for a report now; `probed` must follow for each."""
-        nodes = [node for node in self.algorithm.probe(self.nodes, now) if node.index not in self._asked]
+        wanted = self.algorithm.probe(self.nodes, now)
+        if not wanted:
+            return []
+        nodes = [node for node in wanted if node.index not in self._asked]
         self._asked.update(node.index for node in nodes)
         return nodes
 

@@ -11,7 +11,7 @@ beat it. All three are first come first served, also where the scenario's nodes 
 """
 
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from math import ceil, inf
 
 import numpy as np
@@ -35,6 +35,8 @@ def central_queue(scenario: Scenario, workload: Workload) -> Latencies:
     busy: list[tuple[float, int]] = []  # (free from, node)
     changes = _changes(scenario, workload)
     deadline_s = _deadline_s(scenario)
+    if not changes and len(set(speeds)) == 1:
+        return _alike(len(free), speeds[0], workload, deadline_s)
     latencies = []
     for now, work_s in zip((workload.at_s + START_S).tolist(), workload.work_s.tolist(), strict=True):
         start = now if free or busy[0][0] < now else busy[0][0]
@@ -64,6 +66,8 @@ def ideal_pool(scenario: Scenario, workload: Workload) -> Latencies:
     slots = ceil(capacity / fastest - 1e-9)
     busy: list[float] = []
     deadline_s = _deadline_s(scenario)
+    if not changes:
+        return _alike(slots, fastest, workload, deadline_s)
     latencies = []
     for now, work_s in zip((workload.at_s + START_S).tolist(), workload.work_s.tolist(), strict=True):
         start = now
@@ -81,6 +85,21 @@ def ideal_pool(scenario: Scenario, workload: Workload) -> Latencies:
         latency_s = min(start - now + work_s / fastest, deadline_s)
         if start < now + deadline_s:
             heappush(busy, now + latency_s)
+        latencies.append(latency_s * 1000)
+    return np.array(latencies)
+
+
+def _alike(slots: int, speed: float, workload: Workload, deadline_s: float) -> Latencies:
+    """One queue for slots of one speed: whoever comes takes the slot that is free first."""
+    free = [0.0] * slots  # from when on, a heap
+    latencies = []
+    for now, work_s in zip((workload.at_s + START_S).tolist(), workload.work_s.tolist(), strict=True):
+        start = free[0] if free[0] > now else now
+        latency_s = start - now + work_s / speed
+        if latency_s > deadline_s:
+            latency_s = deadline_s
+        if start < now + deadline_s:
+            heapreplace(free, now + latency_s)
         latencies.append(latency_s * 1000)
     return np.array(latencies)
 

@@ -14,7 +14,7 @@ from balancer.algorithms.least_time import LeastTime
 from balancer.algorithms.naive_fastest import NaiveFastest
 from balancer.algorithms.peak_ewma import TAU_S, PeakEwma
 from balancer.algorithms.power_of_two import PowerOfTwo, two_of
-from balancer.algorithms.prequal import AGE_S, POOL, Prequal, hot_above, pool_of
+from balancer.algorithms.prequal import AGE_S, POOL, RECENT, Prequal, Recent, pool_of
 from balancer.algorithms.seen import SeenNode, SeenRequest, nodes
 from balancer.algorithms.weighted_least_connections import WeightedLeastConnections
 from cluster.wire import NodeReport
@@ -133,14 +133,12 @@ class TestLeastTime:
             found.append(chooser.explain()["a"])
         assert found == [180.0, 100.0, 60.0, 40.0, 20.0]
 
-    def test_requests_that_do_not_come_back_make_a_node_slow(self) -> None:
+    def test_a_long_request_does_not_make_its_node_slow(self) -> None:
         ready = [SeenNode("a", 0, latency=(10.0, 0.0)), SeenNode("b", 1, latency=(50.0, 0.0))]
         chooser = LeastTime(Random(1))
-        assert chooser.pick(REQUEST, ready, 0.0).name == "a"
-        chooser.on_start(ready[0], REQUEST, 0.0)
-        assert chooser.pick(REQUEST, ready, 1.0).name == "b", "one request at a is one second old"
-        chooser.on_end(ready[0], REQUEST, 1.0, 1000.0, 0.0, False)
-        assert chooser.pick(REQUEST, ready, 1.0).name == "a", "nothing runs there any more"
+        chooser.on_start(chooser.pick(REQUEST, ready, 0.0), REQUEST, 0.0)
+        chooser.pick(REQUEST, ready, 9.0)
+        assert chooser.explain() == {"a": 20.0, "b": 60.0}, "nine seconds old: no answer, no sample"
 
 
 class TestNaiveFastest:
@@ -237,8 +235,23 @@ class TestPrequal:
         assert pool_of(100) == (16, pytest.approx(2 / (0.84 * 3 - 1)))
         assert pool_of(10) == (5, pytest.approx(4.0))
         assert pool_of(3) == (2, 10.0)
-        assert hot_above([1, 2, 3, 4, 5, 6]) == 6
-        assert hot_above([7] * POOL) == 7
+
+    def test_hot_is_above_the_quantile_of_the_last_probes(self) -> None:
+        recent = Recent()
+        for rif in [*range(1, 101), *[500] * RECENT]:  # the first hundred are forgotten
+            recent.add(rif)
+        assert recent.hot_above() == 500
+        for rif in range(RECENT):
+            recent.add((rif * 37) % RECENT)
+        assert recent.hot_above() == 107, "the 108th of 0 to 127"
+
+    def test_in_a_small_pool_a_node_that_is_busier_than_most_were_is_hot(self) -> None:
+        ready = self.ready(4)
+        chooser = Prequal(Random(1))
+        for _ in range(20):
+            self.told(chooser, ready, 0.0, (2, 50.0), (2, 50.0), (2, 50.0), (2, 50.0))
+        self.told(chooser, ready, 0.0, (2, 50.0), (2, 50.0), (2, 50.0), (9, 1.0))
+        assert chooser.pick(REQUEST, ready, 0.0) is not ready[3]
 
     def test_the_fastest_of_the_cold(self) -> None:
         ready = self.ready(20)[:8]

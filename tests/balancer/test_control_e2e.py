@@ -43,11 +43,14 @@ def test_the_snapshot_has_the_shape_that_travels(whole_fleet: RunningFleet) -> N
     shot = whole_fleet.snapshot()
     assert set(shot) == set(Snapshot.__annotations__)
     assert set(shot["totals"]) == set(Totals.__annotations__)
-    assert set(shot["window"]) == set(Window.__annotations__)
+    assert set(shot["window"]) == set(Window.__annotations__) - {"histogram"}
     for key, shape in (("algorithms", AlgorithmView), ("workers", WorkerView), ("nodes", NodeView)):
         for view in shot[key]:
             assert set(view) == set(shape.__annotations__), key
     assert all(set(view) == set(ProbeView.__annotations__) for view in shot["probes"].values())
+    assert all("histogram" not in part["window"] for part in (shot, *shot["nodes"]))
+    told = whole_fleet.control("/snapshot?histograms=1")[1]
+    assert all(isinstance(part["window"]["histogram"], list) for part in (told, *told["nodes"]))
     assert "probes" not in whole_fleet.control("/snapshot")[1]
     assert [view["key"] for view in shot["algorithms"]] == list(ALGORITHMS)
     assert shot["algorithm"] == "round_robin"

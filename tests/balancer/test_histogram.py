@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.histogram import BUCKETS, bucket_of, middle_ms, percentiles
+from cluster.histogram import BUCKETS, added_up, bucket_of, middle_ms, packed, percentiles
 
 LONGEST_S = (1 << 32) / 1e6
 durations_s = st.floats(0, LONGEST_S * 2, allow_nan=False)
@@ -74,3 +74,19 @@ def test_percentiles_come_in_order_and_none_without_samples() -> None:
     assert p50 < p95 < p99
     one = percentiles(counted([20.0]), (0.5, 0.95, 0.99))
     assert one[0] == one[1] == one[2] == pytest.approx(20.0, rel=0.032)
+
+
+@given(many=st.lists(st.lists(st.floats(0, 1e7), max_size=30), max_size=4))
+def test_packed_histograms_added_up_are_the_histogram_of_all(many: list[list[float]]) -> None:
+    assert added_up(packed(counted(one)) for one in many) == counted([value for one in many for value in one])
+
+
+def test_packed_is_only_what_holds_something() -> None:
+    assert packed(counted([])) == []
+    assert packed(counted([0.01, 0.01, 0.012])) == [10, 2, 2, 1]
+
+
+@pytest.mark.parametrize("damaged", [[3], [BUCKETS, 1], [-1, 1]])
+def test_what_is_no_packed_histogram_is_refused(damaged: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"bucket|zip"):
+        added_up([damaged])

@@ -50,6 +50,36 @@ def one(data: bytes, limits: Limits = LIMITS) -> dict[str, Any]:
     return requests[0]
 
 
+@pytest.mark.parametrize("raw", [*ACCEPTED.values(), *REFUSED.values()], ids=[*ACCEPTED, *REFUSED])
+def test_the_same_bytes_again_say_the_same_as_when_they_come_in_two_parts(raw: bytes) -> None:
+    again = len(raw)
+    assert parsed(raw + raw, again) == parsed(raw + raw, again, again + 1)
+
+
+@pytest.mark.parametrize("raw", ACCEPTED.values(), ids=list(ACCEPTED))
+def test_other_bytes_in_between_are_read_as_such(raw: bytes) -> None:
+    data, cuts = get() + raw + get(), (len(get()), len(get() + raw))
+    assert parsed(data, *cuts) == parsed(data, *cuts, 1, len(data) - 1)
+
+
+@pytest.mark.parametrize("begun", [b"GE", post(b"Content-Length: 3") + b"ab"], ids=["half a head", "half a body"])
+def test_what_ended_something_else_is_not_known_by_its_bytes(begun: bytes) -> None:
+    end = get()[2:] if begun == b"GE" else b"c" + get()
+    data, cuts = begun + end + end, (len(begun), len(begun + end))
+    assert parsed(data, *cuts)[1]
+    assert parsed(data, *cuts) == parsed(data, *cuts, len(data) - 1)
+
+
+def test_a_head_that_comes_again_is_not_read_again() -> None:
+    parser = RequestParser(LIMITS)
+    parser.feed(get())
+    parser.release()  # nothing can be read any more
+    parser.feed(get())
+    first, second = parser.requests
+    assert first is not second
+    assert seen(first, b"") == seen(second, b"")
+
+
 @pytest.mark.parametrize("raw", REFUSED.values(), ids=list(REFUSED))
 def test_refused(raw: bytes) -> None:
     requests, reason, status = parsed(raw)

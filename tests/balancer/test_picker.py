@@ -7,7 +7,9 @@ import pytest
 
 from balancer.algorithms import ALGORITHMS
 from balancer.algorithms.seen import SeenRequest
-from balancer.picker import Picker
+from balancer.http1_fields import SortedFields
+from balancer.http1_request import Request
+from balancer.picker import DOUBT_S, Picker
 from balancer.scoreboard import Scoreboard
 from cluster.errors import NoReadyNode
 from cluster.states import Admin, Health
@@ -141,3 +143,25 @@ def test_the_sequence_counts_all_workers_picks() -> None:
         picker = pickers[board.slot]
         names.append(picker.pick(SeenRequest(sequence=picker.sequence()), (), NOW).name)
     assert "".join(names) == "abc" * 10
+
+
+def request(method: bytes, sequence: int) -> Request:
+    made = Request(SortedFields(method, [], version_1_1=True), b"/", b"a.example")
+    made.sequence = sequence
+    return made
+
+
+def test_a_node_that_failed_gets_for_a_moment_only_what_may_be_sent_again() -> None:
+    _, picker = made()
+    picker.doubt(picker.ready[0], NOW)
+    assert {picker.pick(request(b"GET", n), (), NOW).name for n in range(6)} == {"a", "b", "c"}
+    assert {picker.pick(request(b"POST", n), (), NOW).name for n in range(6)} == {"b", "c"}
+    picker.refresh(NOW + DOUBT_S + 0.1)
+    assert {picker.pick(request(b"POST", n), (), NOW).name for n in range(6)} == {"a", "b", "c"}
+
+
+def test_when_all_have_failed_each_of_them_is_as_good() -> None:
+    _, picker = made("ab")
+    for node in picker.ready:
+        picker.doubt(node, NOW)
+    assert {picker.pick(request(b"POST", n), (), NOW).name for n in range(6)} == {"a", "b"}

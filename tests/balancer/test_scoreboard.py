@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancer.histogram import BUCKETS
 from balancer.scoreboard import Scoreboard
 from balancer.scoreboard_layout import (
     H_BOOT,
@@ -30,6 +29,7 @@ from balancer.scoreboard_layout import (
     names_of,
     size,
 )
+from cluster.histogram import BUCKETS
 from cluster.states import Admin, Health, State
 
 NAMES = ("l1", "l2", "l3")

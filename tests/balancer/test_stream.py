@@ -1,5 +1,6 @@
 """One stream alone: who waits on it, for how long, and what ends the wait. The balancer's ends are `near`."""
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,8 +8,8 @@ from contextlib import suppress
 import gevent
 import pytest
 
-from balancer.stream import Stream, TimedOut, Waits
-from tests.balancer.test_tunnel import tcp_pair
+from balancer.stream import PeerReset, Stream, TimedOut, Waits
+from tests.balancer.test_tunnel import reset, tcp_pair
 
 MUCH = b"x" * 20_000_000  # more than any socket takes
 
@@ -120,3 +121,36 @@ def test_thousands_whose_time_is_up_at_once_end_in_small_lots(monkeypatch: pytes
         stream.close()
         far.close()
     waits.close()
+
+
+class UntilReset:
+    """Waits on the node for a client's sake."""
+
+    def __init__(self, client: Stream) -> None:
+        self.client = client
+
+    def reason_to_stop(self) -> Exception | None:
+        return PeerReset() if self.client.was_reset() else None
+
+
+@pytest.mark.parametrize("ending", ["reset", "speaks", "half-closes"])
+def test_a_client_that_breaks_off_ends_at_once_what_is_done_for_it(pair: Pair, ending: str) -> None:
+    client, far = tcp_pair()
+    for_client = Stream(client, pair.waits)
+    pair.waits._timer.stop()  # nobody looks ten times a second
+    for_client.watch()
+    for_client.awaits, pair.near.purpose = pair.near, UntilReset(for_client)
+    waiting = gevent.spawn(pair.near.recv, 5.0)
+    gevent.sleep(0.05)
+    if ending == "reset":
+        reset(far)
+        with pytest.raises(PeerReset):
+            waiting.get()
+    else:
+        far.sendall(b"one more") if ending == "speaks" else far.shutdown(socket.SHUT_WR)
+        gevent.sleep(0.05)
+        assert not waiting.dead, "it waits for its answer"
+        pair.far.sendall(b"the answer")
+        assert waiting.get() == b"the answer"
+        far.close()
+    for_client.close()

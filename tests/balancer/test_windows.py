@@ -2,8 +2,8 @@
 
 import pytest
 
-from balancer.histogram import BUCKETS, bucket_of
 from balancer.windows import WINDOW_S, Rolling
+from cluster.histogram import BUCKETS, bucket_of, packed
 
 
 def histogram(**counts: int) -> list[int]:
@@ -40,6 +40,15 @@ def test_what_was_before_the_window_does_not_colour_its_percentiles() -> None:
     for beat in range(1, 30):
         rolling.sample(float(beat), 1000 + beat, 0, histogram(ms500=1000, ms20=beat))
     assert rolling.window()["p99_ms"] == pytest.approx(20.0, rel=0.032)
+
+
+def test_the_histogram_is_told_when_asked_for_and_is_of_the_window_alone() -> None:
+    rolling = Rolling()
+    assert rolling.window(histogram=True)["histogram"] == []
+    rolling.sample(0.0, 1000, 0, histogram(ms500=1000))
+    rolling.sample(1.0, 1003, 0, histogram(ms500=1000, ms20=3))
+    assert "histogram" not in rolling.window()
+    assert rolling.window(histogram=True)["histogram"] == packed(histogram(ms20=3))
 
 
 def test_a_quiet_time_has_no_percentiles() -> None:

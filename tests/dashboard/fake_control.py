@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from cluster.auth import read_token
+from cluster.histogram import BUCKETS, bucket_of, packed
 
 ALGORITHMS = [
     {
@@ -43,6 +44,15 @@ ALGORITHMS = [
         "needs": ["report", "latency"],
     },
 ]
+
+
+def histogram_of(window: dict[str, Any]) -> list[int]:
+    """Packed counts of ten seconds that have about the window's percentiles."""
+    counts = [0] * BUCKETS
+    if window["p50_ms"] is not None:
+        for name, share in (("p50_ms", 0.55), ("p95_ms", 0.41), ("p99_ms", 0.04)):
+            counts[bucket_of(window[name] / 1e3)] += max(1, round(10 * window["rps"] * share))
+    return packed(counts)
 
 
 class FakeControl:
@@ -288,8 +298,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if url.path == "/snapshot":
             shot = self.control.snapshot()
-            if url.query == "probes=1":
+            query = parse_qs(url.query)
+            if "probes" in query:
                 shot["probes"] = self.control.probes()
+            if "histograms" in query:
+                for part in (shot, *shot["nodes"]):
+                    part["window"]["histogram"] = histogram_of(part["window"])
             self._answer(200, shot)
         elif url.path == "/events":
             query = parse_qs(url.query)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cluster.config import Fleet
+from cluster.histogram import BUCKETS, bucket_of, packed
 from dashboard import merge
 from dashboard.eventlog import EventLog
 from dashboard.history import History
@@ -111,19 +112,60 @@ def test_a_new_boot_keeps_the_history_and_says_so() -> None:
     assert len(picture.history) == 2
 
 
-def test_two_balancers_are_summed_and_percentiles_are_the_worst() -> None:
+def answers(**counts: int) -> list[int]:
+    """`answers(ms20=3)`: the packed histogram of three answers of 20 ms."""
+    out = [0] * BUCKETS
+    for name, count in counts.items():
+        out[bucket_of(int(name[2:]) / 1e3)] += count
+    return packed(out)
+
+
+def of_two(first: list[int] | None, second: list[int] | None) -> Picture:
+    """A picture of two balancers whose windows, whole and of each node, tell these histograms; None: they tell none."""
     picture = Picture(fleet(balancers=2), 100.0)
-    first, second = FakeControl("t").snapshot(), FakeControl("t").snapshot()
-    second["nodes"][1]["weight"] = 9
-    picture.saw("b1", first, 100.5)  # type: ignore[arg-type]
-    picture.saw("b2", second, 100.5)  # type: ignore[arg-type]
+    for name, histogram in (("b1", first), ("b2", second)):
+        snapshot = FakeControl("t").snapshot()
+        for part in (snapshot, *snapshot["nodes"]):
+            part["window"].update(rps=10.0, p50_ms=10.0 if name == "b1" else 500.0, p95_ms=500.0, p99_ms=500.0)
+            if histogram is not None:
+                part["window"]["histogram"] = histogram
+        if name == "b2":
+            snapshot["nodes"][1]["weight"] = 9
+        picture.saw(name, snapshot, 100.5)  # type: ignore[arg-type]
     picture.turn(100.5)
-    state = picture.state(100.5)
-    totals = dict(zip(merge.TOTALS, state["tick"][1], strict=True))
-    assert totals["in_flight"] == first["totals"]["in_flight"] + second["totals"]["in_flight"]
-    assert totals["rps"] == pytest.approx(first["window"]["rps"] + second["window"]["rps"], rel=0.01)
-    assert totals["p99_ms"] == pytest.approx(max(first["window"]["p99_ms"], second["window"]["p99_ms"]), rel=0.01)
-    assert [node["differs"] for node in state["layout"]["nodes"]] == [[], ["b2"], []]
+    return picture
+
+
+def figures_of(picture: Picture) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Totals and the first node's row of the newest tick, by name."""
+    _, totals, rows, _ = picture.state(100.5)["tick"]
+    return dict(zip(merge.TOTALS, totals, strict=True)), dict(zip(merge.NODE, rows[0], strict=False))
+
+
+def test_two_balancers_are_summed_and_what_differs_is_named() -> None:
+    picture = of_two(answers(ms10=900), answers(ms500=100))
+    for figures in figures_of(picture):
+        assert figures["rps"] == 20
+    assert [node["differs"] for node in picture.state(100.5)["layout"]["nodes"]] == [[], ["b2"], []]
+
+
+def test_percentiles_of_two_balancers_come_from_their_histograms_added_up() -> None:
+    """960 fast answers here and 40 slow ones there: of all, 95 in a hundred are fast, 99 are not."""
+    for figures in figures_of(of_two(answers(ms10=960), answers(ms500=40))):
+        assert figures["p50_ms"] == pytest.approx(10, rel=0.04)
+        assert figures["p95_ms"] == pytest.approx(10, rel=0.04)
+        assert figures["p99_ms"] == pytest.approx(500, rel=0.04)
+
+
+def test_two_balancers_without_an_answer_have_no_percentiles() -> None:
+    for figures in figures_of(of_two([], [])):
+        assert [figures["p50_ms"], figures["p99_ms"]] == [None, None]
+
+
+def test_beside_a_balancer_that_tells_no_histogram_the_worst_counts() -> None:
+    """As while a deploy goes on, and one balancer is still of the release before."""
+    for figures in figures_of(of_two(answers(ms10=960), None)):
+        assert figures["p50_ms"] == 500
 
 
 @pytest.mark.parametrize(("count", "most"), [(3, 512), (30, 2048), (100, 4096)])

@@ -171,6 +171,21 @@ def test_a_release_becomes_visible_whole_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(p.name for p in here.place.releases.iterdir()) == ["aaa"]
 
 
+def test_what_python_has_compiled_is_kept_for_files_that_are_the_same(tmp_path: Path) -> None:
+    here = session(tmp_path)
+    installed(here, "aaa")
+    Linux(str(tmp_path)).switch(here.place.current, here.place.folder("aaa"))
+    cache = here.place.folder("aaa") / "cluster" / "__pycache__"
+    cache.mkdir()
+    for name in ("a.cpython-311.pyc", "gone.cpython-311.pyc"):
+        (cache / name).write_text("compiled")
+    installed(here, "bbb")
+    assert [p.name for p in here.place.folder("bbb").rglob("*.pyc")] == ["a.cpython-311.pyc"]
+    name = archive(here.place, "ccc.tar", {"cluster/a.py": "A = 12\n"})
+    releases.install(here, "ccc", name, "env1", {}, {})
+    assert not list(here.place.folder("ccc").rglob("*.pyc"))
+
+
 def test_a_release_that_is_there_only_has_its_hosts_files_renewed(tmp_path: Path) -> None:
     here = session(tmp_path)
     installed(here, "aaa")

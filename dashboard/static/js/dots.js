@@ -12,6 +12,8 @@ const TO_HUB_MS = 420;
 const TO_NODE_MS = 760;
 const FALL_MS = 900;
 const TURN_MS = 620;
+const SLOW_MS = 25; // fewer than 40 frames a second
+const MOST_PACE = 4;
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 let targets = [];
@@ -21,7 +23,14 @@ let canvas = null;
 let context = null;
 let seen = true;
 let running = false;
+let width = 0; // of the canvas; asked for once, since each asking in the middle of a tick lays the whole page out
+let height = 0;
 let last = 0;
+let pace = 1; // draw every so manieth frame
+let paceSince = 0;
+let gap = 17; // smoothed milliseconds from one frame to the next
+let frameAt = 0;
+let skipped = 0;
 let colours = {};
 let tick = 0;
 
@@ -59,19 +68,21 @@ function readColours() {
 
 function fit() {
   const ratio = devicePixelRatio || 1;
-  canvas.width = Math.round(canvas.clientWidth * ratio);
-  canvas.height = Math.round(canvas.clientHeight * ratio);
+  [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   places = null;
   draw(performance.now());
 }
 
-const moves = () => seen && !document.hidden && !still.matches && !view.paused && !stale() && canvas?.clientWidth > 0;
+const moves = () => seen && !document.hidden && !still.matches && !view.paused && !stale() && width > 0;
 
 function start() {
   if (running) return;
   running = true;
   last = performance.now();
+  frameAt = 0;
   requestAnimationFrame(frame);
 }
 
@@ -82,11 +93,30 @@ function frame(now) {
     draw(now);
     return;
   }
+  keepPace(now);
+  skipped += 1;
+  if (skipped < pace) return requestAnimationFrame(frame);
+  skipped = 0;
   const passed = Math.min(100, now - last); // a tab that slept must not let go a swarm
   last = now;
   spawn(passed / 1000, now);
   draw(now);
   requestAnimationFrame(frame);
+}
+
+/** A machine that cannot keep up draws every second or fourth frame, and tries again after ten seconds. */
+function keepPace(now) {
+  const passed = now - (frameAt || now);
+  frameAt = now;
+  gap += 0.1 * (Math.min(200, passed) - gap);
+  const since = now - paceSince;
+  if (gap > SLOW_MS && pace < MOST_PACE && since > 1000) setPace(pace * 2, now);
+  else if (gap < SLOW_MS && pace > 1 && since > 10000) setPace(pace / 2, now);
+}
+
+function setPace(every, now) {
+  pace = every;
+  paceSince = now;
 }
 
 /** New dots of this frame: each target gathers its share until it is worth a dot. */
@@ -163,8 +193,8 @@ function along(from, to, part) {
 
 function draw(now) {
   if (!context) return;
-  context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
-  if (!targets.length || !canvas.clientWidth) return;
+  context.clearRect(0, 0, width, height);
+  if (!targets.length || !width) return;
   if (!places) measure();
   drawEdges();
   dots = dots.filter((one) => drawDot(one, now));

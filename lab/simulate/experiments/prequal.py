@@ -21,7 +21,7 @@ from rich.table import Table
 
 from cluster.config import Kind
 from lab.simulate.experiments.base import Experiment
-from lab.simulate.figures import over_seeds
+from lab.simulate.figures import Estimate, over_seeds
 from lab.simulate.report import Report, compare_all
 from lab.simulate.runs import Done
 from lab.simulate.scenario import Nodes, Scenario, Work
@@ -88,7 +88,9 @@ def figure_7(seeds: Sequence[int], processes: int, done: Done) -> list[Renderabl
         processes,
         done,
     )
-    out = Table(title=f"p90/p99 in ms, errors; {len(seeds)} seeds", title_justify="left", title_style="")
+    out = Table(
+        title=f"p90/p99 in ms with 95 % intervals, errors; {len(seeds)} seeds", title_justify="left", title_style=""
+    )
     for column in ("", "70 %", "paper", "90 %", "paper"):
         out.add_column(column, justify="right" if column else "left")
     for rule in rules:
@@ -104,7 +106,8 @@ def figure_6(seeds: Sequence[int], processes: int, done: Done) -> list[Renderabl
     plain = [(paper_fleet(load, 100_000), rules) for load in STEPS]
     weighed = [(paper_fleet(load, 100_000, weighed=True), rules[:1]) for load in STEPS]
     reports = compare_all([*plain, *weighed], seeds, processes, done)
-    out = Table(title=f"load ramp: p99/p99.9 in ms, errors; {len(seeds)} seeds", title_justify="left", title_style="")
+    title = f"load ramp: p99/p99.9 in ms with 95 % intervals, errors; {len(seeds)} seeds"
+    out = Table(title=title, title_justify="left", title_style="")
     for column in ("load", "weighted, equal", "weighted, true", "prequal", "dynamic"):
         out.add_column(column, justify="right")
     for load, report, other in zip(STEPS, reports, reports[len(STEPS) :], strict=False):
@@ -124,7 +127,11 @@ def _tail(report: Report, rule: str) -> str:
 
 def _ms(report: Report, rule: str, metric: str) -> str:
     found = over_seeds(report.rows[rule], metric)
-    return "n/a" if found is None else "TO" if found.value > 0.999 * DEADLINE_MS else f"{found.value:.0f}"
+    return "n/a" if found is None else "TO" if found.value > 0.999 * DEADLINE_MS else _said(found)
+
+
+def _said(found: Estimate) -> str:
+    return f"{found.value:.0f}" + (f" ± {found.half_width:.0f}" if found.half_width else "")
 
 
 def _errors(report: Report, rule: str) -> float:

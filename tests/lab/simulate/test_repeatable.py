@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lab.simulate import Scenario, simulate
 from lab.simulate.report import as_json, compare
 from lab.simulate.result import KNOWN
+from lab.simulate.scenario import BrownOut, Nodes
 
 ROOT = Path(__file__).resolve().parents[3]
 FLAGS = ["--requests", "2000", "--seeds", "2", "--balancers", "2", "--rtt-ms", "1", "--work", "mixed", "--json"]
@@ -55,3 +57,12 @@ def test_a_report_holds_both_bounds_and_its_ratios_are_paired_by_seed() -> None:
     ])  # fmt: skip
     assert found["ratios_to_central_queue"]["least_connections"]["mean"]["ratio"] == float(by_hand)
     assert found["bounds"] == ["central queue", "ideal pool"]
+
+
+@pytest.mark.parametrize("deadline_ms", [None, 300.0])
+@pytest.mark.parametrize("bound", ["central queue", "ideal pool"])
+def test_the_short_way_of_a_bound_for_equal_slots_gives_the_very_same(bound: str, deadline_ms: float | None) -> None:
+    """A brown-out by a factor of 1 changes nothing but the way that is taken."""
+    alike = Scenario(nodes=(Nodes(count=5, slots=3),), load=1.05, requests=5000, deadline_ms=deadline_ms)
+    other = alike.model_copy(update={"brown_outs": (BrownOut(node=2, factor=1.0),)})
+    assert simulate(alike, bound, 4).latency_ms.tobytes() == simulate(other, bound, 4).latency_ms.tobytes()

@@ -1,10 +1,13 @@
 """Latency histogram with log-linear buckets: mergeable by adding, bounded error, no floats in the hot path.
 
+Workers count in it, the control process takes percentiles from it, and the dashboard adds up several balancers'.
+
 16 buckets per power of two of microseconds, so a value is known within 6.25 %, its bucket's middle within 3.2 %
 (the scheme of HdrHistogram, with 4 significant bits). Range 1 microsecond to 71 minutes; longer counts as longest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 _SUB = 4  # bits kept
 _OCTAVES = 28
@@ -48,3 +51,27 @@ def percentiles(counts: Sequence[int], shares: Sequence[float]) -> list[float | 
                 return out
             share = following
     return out
+
+
+def packed(counts: Sequence[int]) -> list[int]:
+    """For the wire: only the buckets that hold something, as `[steps from the last one, count, steps, count, ...]`."""
+    out: list[int] = []
+    last = 0
+    for index, count in enumerate(counts):
+        if count:
+            out += (index - last, count)
+            last = index
+    return out
+
+
+def added_up(many: Iterable[Sequence[int]]) -> list[int]:
+    """The counts of several packed histograms together. ValueError when one is not such a thing."""
+    counts = [0] * BUCKETS
+    for pairs in many:
+        index = 0
+        for steps, count in zip(islice(pairs, 0, None, 2), islice(pairs, 1, None, 2), strict=True):
+            index += steps
+            if not 0 <= index < BUCKETS:
+                raise ValueError(f"a histogram has no bucket {index}")
+            counts[index] += count
+    return counts
