@@ -5,9 +5,11 @@ LOCK=requirements-dev.lock
 . "$(dirname "$(readlink -f "$0")")/venv.sh"
 cd "$ROOT"
 
-# Real programs that the tests drive: a browser, other servers to compare with, a load generator, what a virtual LAN is made of.
+# Real programs that the tests drive: a browser, other servers to compare with, a load generator, what a virtual LAN is made of,
+# and what Windows' programs run under.
 declare -A PACKAGE_OF=([chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy [wrk]=wrk [jq]=jq [openssl]=openssl
-    [ip]=iproute2 [nft]=nftables [systemd-analyze]=systemd [sshd]=openssh-server [ssh]=openssh-client)
+    [ip]=iproute2 [nft]=nftables [systemd-analyze]=systemd [sshd]=openssh-server [ssh]=openssh-client
+    [wine]=wine [wineserver]=wine64 [x86_64-w64-mingw32-gcc]=gcc-mingw-w64-x86-64-win32)
 # Of these, the services that must run neither now nor after the next boot: the tests use the programs, on ports of their own.
 declare -A SERVICE_OF=([nginx-light]=nginx [haproxy]=haproxy [openssh-server]=ssh)
 
