@@ -120,7 +120,8 @@ class Wine:
 
     def keep_warm(self) -> None:
         """The prefix's server stays for a minute after its last program: what starts next starts at once."""
-        subprocess.run(["wineserver", "-p60"], env=self.environment(), check=True, timeout=30, close_fds=True)
+        # It says 2 when one runs already, which then stays only for its own few seconds: slower, no worse.
+        subprocess.run(["wineserver", "-p60"], env=self.environment(), timeout=30)
 
     def end(self) -> None:
         """End all that still runs in the prefix, and nothing else."""
