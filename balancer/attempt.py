@@ -7,10 +7,10 @@ Nothing is held whole: a body goes on as it comes, and who reads slowly slows th
 """
 
 import http
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from balancer.http1_response import ResponseParser, date_line
+from balancer.http1_response import ResponseParser
 from balancer.node_head import EXPECT, request_head
 from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
@@ -221,7 +221,7 @@ class Attempt:
             self._send(head)
             if request.method == b"HEAD":  # llhttp waits for a body that does not come: this parser is used up
                 clean = not parser.body and parser.keep_alive
-                connection.renew_parser(self.path.limits)
+                parser.forget_body()
                 return clean and request.complete
             return parser.complete and parser.keep_alive and request.complete
         body = b"".join(parser.body)
@@ -262,9 +262,7 @@ class Attempt:
             left -= len(data)
             ready += data
         self._send(ready)
-        connection.renew_parser(self.path.limits)
-        connection.parser.complete = True
-        connection.parser.keep_alive = keep_alive
+        connection.parser.count_body(keep_alive)
 
     def _relay_until_close(self, data: bytes) -> None:
         """A body whose length nobody knows beforehand, to an HTTP/1.0 client."""
@@ -324,14 +322,9 @@ class Attempt:
         request, client = self.request, self.client
         if self.path.draining:
             client.keep = False
-        reason = parser.reason or _REASONS.get(parser.status, b"")
-        lines = [b"HTTP/1.1 %d %s" % (parser.status, reason), *parser.lines]
-        if not parser.dated:
-            lines.append(date_line(time()))
+        lines = [parser.head_for_client()]
         if chunked:
             lines.append(b"Transfer-Encoding: chunked")
-        elif parser.length is not None and parser.status != 204:
-            lines.append(b"Content-Length: %d" % parser.length)
         if not client.keep:
             lines.append(b"Connection: close")
         elif not request.version_1_1:
@@ -366,4 +359,3 @@ class Attempt:
 
 
 _ANSWERED_BY = b"Via: 1.1 fairlead\r\nX-Fairlead-Node: %s\r\nX-Request-Id: %s\r\n\r\n"
-_REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}

@@ -3,9 +3,11 @@
 The counterpart of http1_request.py. RFC 9110 section 7.6, RFC 9112 section 6.
 """
 
+import http
 import re
 from email.utils import formatdate
-from typing import Any
+from time import time
+from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -18,6 +20,8 @@ _DROPPED_FROM_ANSWER = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"te", b"trailer", b"upgrade",
      b"content-length", ORCA_HEADER.encode(), NODE_HEADER.lower().encode(), REQUEST_ID_HEADER.lower().encode()}
 )  # fmt: skip
+_WITHOUT_BODY = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED})
+_REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -35,18 +39,29 @@ class _LineBegins(dict[bytes, bytes | None]):
 _line_begins = _LineBegins()
 
 
+class _Head(NamedTuple):
+    """The head of an answer of known length, and what was learned from it."""
+
+    raw: bytes
+    status: int
+    lines: list[bytes]
+    length: int
+    for_client: bytes
+
+
 class ResponseParser:
     """Bytes of a node's connection in; one answer at a time out. Kept with the connection."""
 
     __slots__ = (
-        "_fed", "_fields", "_held", "_hints", "_limits", "_parser", "body", "chunked", "complete", "continued",
-        "dated", "head_bytes", "head_complete", "informational", "keep_alive", "length", "lines", "named", "orca",
-        "reason", "status", "upgrade",
+        "_again", "_fed", "_fields", "_for_client", "_held", "_hints", "_limits", "_parser", "body", "chunked",
+        "complete", "continued", "dated", "head_bytes", "head_complete", "informational", "keep_alive", "length",
+        "lines", "named", "orca", "reason", "status", "upgrade",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._parser: Any = HttpResponseParser(self)
+        self._again: _Head | None = None  # of the last answer, when it can be known again
         self.begin()
 
     def begin(self) -> None:
@@ -69,6 +84,7 @@ class ResponseParser:
         self._fields = 0
         self._hints = 0  # informational answers, 100 among them
         self._held = b""  # an informational head as far as it came
+        self._for_client = b""
         self._fed = 0  # bytes that came last
         self.head_bytes = 0  # bytes before those, while the head is not complete
 
@@ -76,8 +92,61 @@ class ResponseParser:
         """Let go of httptools' parser, which holds on to this one: two that hold each other live until a collection."""
         self._parser = None
 
+    def count_body(self, keep_alive: bool) -> None:
+        """The rest of the body was not fed but counted by the caller, and is whole now."""
+        self.forget_body()
+        self.complete, self.keep_alive = True, keep_alive
+
+    def forget_body(self) -> None:
+        """The body will not be fed: the next answer begins with the next byte."""
+        self._parser = HttpResponseParser(self)
+
+    def head_for_client(self) -> bytes:
+        """Status line and fields without those between neighbours, each with its CRLF but the last."""
+        if self._for_client:
+            return self._for_client
+        reason = self.reason or _REASONS.get(self.status, b"")
+        lines = [b"HTTP/1.1 %d %s" % (self.status, reason), *self.lines]
+        if not self.dated:
+            lines.append(date_line(time()))
+        if self.length is not None and self.status != http.HTTPStatus.NO_CONTENT:
+            lines.append(b"Content-Length: %d" % self.length)
+        return b"\r\n".join(lines)
+
     def feed(self, data: bytes) -> bytes:
         """Take what was received; returns what follows an upgrade (101). NodeFailed when it is not HTTP."""
+        begins, again = not (self._fed or self._held), self._again
+        if begins and again is not None and data.startswith(again.raw):
+            self._repeat(again, data)
+            return b""
+        rest = self._parse(data)
+        if begins:
+            self._again = self._learn(data) if self.length is not None and self.orca is None and self.dated else None
+        return rest
+
+    def _repeat(self, head: _Head, data: bytes) -> None:
+        """The last head once more, byte for byte: what it says and that it may pass is known."""
+        _, self.status, self.lines, self.length, self._for_client = head
+        self._fed = len(data)
+        self.dated = self.keep_alive = self.head_complete = True
+        body = data[len(head.raw) :]
+        if len(body) >= head.length:
+            self.complete, self.keep_alive = True, len(body) == head.length
+            body = body[: head.length]
+        if body:
+            self.body.append(body)
+
+    def _learn(self, data: bytes) -> _Head | None:
+        """What is to be known of this head when it comes again; None when it must be read again.
+
+        llhttp, being strict, ends a head at an empty line with CRLF and nowhere else.
+        """
+        if not (self.head_complete and self.keep_alive) or self.length is None or self.status in _WITHOUT_BODY:
+            return None
+        end = data.find(b"\r\n\r\n") + 4
+        return _Head(data[:end], self.status, self.lines, self.length, self.head_for_client())
+
+    def _parse(self, data: bytes) -> bytes:
         if self._held:
             data, self._held = self._held + data, b""
         if not self.head_complete and not self.head_bytes and not data.startswith(b"HTTP/1.1 2"):
@@ -92,8 +161,8 @@ class ResponseParser:
                     self._held = data
                     return b""
                 if end < len(data):  # what follows it begins anew
-                    self.feed(data[:end])
-                    return self.feed(data[end:])
+                    self._parse(data[:end])
+                    return self._parse(data[end:])
         self._fed = len(data)
         try:
             self._parser.feed_data(data)

@@ -31,11 +31,6 @@ class NodeConnection:
         self.parser = parser
         self.idle_since = 0.0
 
-    def renew_parser(self, limits: Limits) -> None:
-        """For the next answer, when this one's parser has not seen all of it."""
-        self.parser.release()
-        self.parser = ResponseParser(limits)
-
     def close(self) -> None:
         self.parser.release()
         self.stream.close()

@@ -152,3 +152,58 @@ def test_no_bytes_whatsoever_raise_anything_else(data: bytes) -> None:
             fed(head + data)
         except NodeFailed:
             continue
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nDate: Sun, 29 Nov 2026 08:00:00 GMT\r\nA: b\r\nContent-Length: 5\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "body", "complete", "keep_alive"),
+    [
+        (HEAD + b"12345", b"12345", True, True),
+        (HEAD + b"123", b"123", False, True),
+        (HEAD, b"", False, True),
+        (HEAD + b"1234567", b"12345", True, False),
+        (HEAD.replace(b"A: b", b"A: c") + b"12345", b"12345", True, True),
+    ],
+    ids=["whole", "begun", "head", "too-much", "another-head"],
+)
+def test_a_head_that_comes_again_says_the_same(raw: bytes, body: bytes, complete: bool, keep_alive: bool) -> None:
+    parser, _ = fed(HEAD + b"abcde")
+    parser.begin()
+    parser.feed(raw)
+    fresh, _ = fed(raw)
+    assert said(parser)[2:] == said(fresh)[2:]
+    assert parser.head_for_client() == fresh.head_for_client()
+    assert (b"".join(parser.body), parser.complete, parser.keep_alive) == (body, complete, keep_alive)
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 103 Early Hints\r\nA: ", HEAD[:30], b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_a_known_head_behind_the_beginning_of_another_is_not_taken_for_a_beginning(first: bytes) -> None:
+    parser, _ = fed(HEAD + b"abcde")
+    parser.begin()
+    outcomes = []
+    for one in (parser, ResponseParser(LIMITS)):
+        try:
+            one.feed(first)
+            one.feed(HEAD + b"12345")
+            outcomes.append((said(one), one.head_for_client()))
+        except NodeFailed as failure:
+            outcomes.append(((failure.reason,), b""))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("again", [HEAD + b"12345", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"])
+def test_after_a_known_head_any_answer_is_read(again: bytes) -> None:
+    parser, _ = fed(HEAD + b"abcde")
+    for raw in (HEAD + b"12345", again, HEAD + b"abcde", again):
+        parser.begin()
+        parser.feed(raw)
+        assert (parser.complete, parser.keep_alive) == (True, True)
+        assert raw.endswith(b"\r\n\r\n" + b"".join(parser.body))
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\n", b"\n\r\n", b"\r\r\n", b"\r\n\r"])
+def test_a_head_ends_only_at_an_empty_line(end: bytes) -> None:
+    with pytest.raises(NodeFailed):
+        fed(HEAD.removesuffix(b"\r\n\r\n") + end + b"abc\r\n\r\nde")
