@@ -21,6 +21,7 @@ HEADS_WITHIN_S = 14.0
 FLOOD, FLOOD_S = 3000, 2.0
 BIG_BYTES = 1 << 30
 REFUSED, REFUSED_BYTES = 10, 64 * 1024 * 1024
+SETTLES_S = 10.0  # until then a young process grows by the load alone
 STALLED = 20
 BIG_WITHIN_S = 60.0
 PIECE = 1 << 20
@@ -229,6 +230,7 @@ def _is_over(sock: socket.socket) -> bool:
 @contextlib.contextmanager
 def _memory_growth(stage: "Stage") -> Iterator[None]:
     """Measures by how much the balancer grows meanwhile."""
+    stage.wait(SETTLES_S)
     before = most = stage.memory_mb()
     done = threading.Event()
 
