@@ -10,6 +10,7 @@ import http
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from balancer.hedge import Hedge, Overtaken
 from balancer.http1_response import ResponseParser
 from balancer.node_head import EXPECT, request_head
 from balancer.stream import CHUNK, PeerReset, TimedOut
@@ -56,6 +57,9 @@ class Attempt:
                     if not self.request.has_body:
                         raise  # with a body: the node may have answered before it closed (413), so look
                     sent = False
+                hedge_s = self.path.retries.hedge_after_s
+                if hedge_s is not None and sent and self.request.idempotent and not self.request.upgrade:
+                    self._await_either(hedge_s)
                 self._read_head()
             except TimedOut:
                 limit = self.path.timeouts.first_byte_s
@@ -63,6 +67,7 @@ class Attempt:
                 raise NodeTooSlow("first_byte_timeout", text, sent=True) from None
             except OSError as error:
                 raise NodeFailed("reset", f"node {self.name} broke off: {error}", sent=True) from None
+            parser = self.connection.parser  # of the node that was faster
             self.exchange.heard(parser)
             if parser.status == 101:
                 if not self.request.upgrade or parser.upgrade.lower() != self.request.upgrade.lower():
@@ -71,7 +76,7 @@ class Attempt:
             else:
                 keep = self._relay() and sent  # what is missing of the request, the node would read from the next one
         finally:
-            stream.purpose = self.client.stream.awaits = None
+            self.connection.stream.purpose = self.client.stream.awaits = None
             if keep:
                 self.pool.give_back(self.connection)
             else:
@@ -185,6 +190,33 @@ class Attempt:
         return True
 
     # -- answer down -------------------------------------------------------------------------------------------------
+
+    def _await_either(self, hedge_s: float) -> None:
+        """Wait until the answer begins; from `hedge_s` on, for a second node's as well."""
+        stream = self.connection.stream
+        with Hedge(self.exchange, stream, hedge_s) as hedge:
+            try:
+                stream.wait_readable(self.path.timeouts.first_byte_s)
+                overtaken = stream.has_ended() and hedge.begun()
+            except Overtaken:
+                overtaken = True
+            except TimedOut:
+                overtaken = hedge.begun()
+                if not overtaken:
+                    raise
+            if overtaken:
+                self._change_over(hedge)
+
+    def _change_over(self, hedge: Hedge) -> None:
+        """Go on with the second attempt instead of this one."""
+        exchange = self.exchange
+        self.connection.stream.purpose = None
+        self.connection.close()
+        exchange.ended(exchange.sending, None)
+        sending, self.connection, self.pool = hedge.take()
+        self.name = self.pool.name
+        exchange.use(sending)
+        self.connection.stream.purpose, self.client.stream.awaits = self, self.connection.stream
 
     def _read_head(self) -> None:
         stream, parser = self.connection.stream, self.connection.parser

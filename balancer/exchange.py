@@ -8,9 +8,10 @@ In flight goes up with the pick and down in `finally`, so however an attempt end
 happens inside an attempt is in attempt.py.
 """
 
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 
@@ -44,6 +45,17 @@ HOLD_S = 0.1  # between two rounds of knocking at nodes of which none can be rea
 SELDOM_REPORT_S = 0.25  # how often a report is read while the algorithm in force needs none
 
 
+class Sending(NamedTuple):
+    """A node has been picked for the request and counts it as in flight, until `Exchange.ended`."""
+
+    node: NodeRecord
+    begun: float
+    unqueued: bool
+    """The node had a free slot."""
+    tell_end: Callable[..., Any] | None
+    """Of the algorithm that picked; by the end there may be another."""
+
+
 class Exchange:
     """One request and what became of it."""
 
@@ -59,6 +71,7 @@ class Exchange:
         "queued_s",
         "replay",
         "request",
+        "sending",
         "started",
         "status",
         "stuck",
@@ -75,6 +88,7 @@ class Exchange:
         self.bytes_out = 0
         self.status = 0
         self.node: NodeRecord | None = None
+        self.sending: Sending  # the attempt that is under way
         self.head_sent = False  # something has reached the client: no retry, no answer of ours
         self.replay: list[bytes] | None = []  # body sent so far, as long as it can be sent again
         self.uploaded = False  # the whole body has been taken from the client (and lies in `replay`, if that is kept)
@@ -107,21 +121,19 @@ class Exchange:
         path.retry_budget.request()
         tried: list[NodeRecord] = []
         while True:
-            node = self._pick(tried)
-            self.node = node
-            self.attempts += 1
-            begun = monotonic()
-            unqueued = node.slots is None or node.in_flight <= node.slots
+            self.use(self._sent_to(self._pick(tried)))
             unreached: NodeFailed | None = None
-            tell_end, ok = path.picker.tell_end, None  # of the algorithm that picked; by the end there may be another
+            ok = None
             try:
-                self._attempt(path.pools[node.index])
-                took = monotonic() - begun
+                self._attempt(path.pools[self.sending.node.index])
+                sending = self.sending  # a hedge may have made it another one
+                now = monotonic()
+                took = now - sending.begun
                 ok = None if self.status == 101 else self.status < 500  # how long a tunnel lasts says nothing
-                node.answered(took * 1e3, bucket_of(took), ok is True, unqueued, begun + took)
+                sending.node.answered(took * 1e3, bucket_of(took), ok is True, sending.unqueued, now)
                 return
             except NodeFailed as failure:
-                ok = False
+                ok, node = False, self.sending.node
                 path.picker.doubt(node, monotonic())
                 if path.ejector.failed(node, failure.reason, monotonic()):
                     path.picker.refresh(monotonic())
@@ -130,24 +142,53 @@ class Exchange:
                 allowed = may_retry(request, failure, attempts=self.attempts, most=most, replayable=replayable)
                 tried.append(node)
                 if allowed and path.retry_budget.take(monotonic()):
-                    board = path.board
-                    board.q[node.own + N_RETRIED] += 1
-                    board.q[board.own + S_RETRIES] += 1
+                    self._count_retry(node)
                 elif replayable and (not failure.sent or self._all_died(tried, failure)):
                     unreached = failure
                 else:
                     raise
             finally:
-                node.end()
-                if tell_end is not None:
-                    now = monotonic()
-                    took_ms = (now - begun) * 1e3
-                    service_ms = self.told_ms or (took_ms if node.slots and unqueued else 0.0)
-                    tell_end(node, request, now, took_ms, service_ms, ok)
-                if path.queue.line:
-                    path.queue.wake()
+                self.ended(self.sending, ok)
             if unreached is not None:
                 self._hold(unreached)
+
+    def _sent_to(self, node: NodeRecord) -> Sending:
+        self.attempts += 1
+        unqueued = node.slots is None or node.in_flight <= node.slots
+        return Sending(node, monotonic(), unqueued, self.path.picker.tell_end)
+
+    def use(self, sending: Sending) -> None:
+        """This attempt is the one whose answer the client gets."""
+        self.sending, self.node = sending, sending.node
+
+    def ended(self, sending: Sending, ok: bool | None) -> None:
+        """An attempt is over. `ok`: None when that says nothing of the node."""
+        node, begun, unqueued, tell_end = sending
+        node.end()
+        if tell_end is not None:
+            now = monotonic()
+            took_ms = (now - begun) * 1e3
+            service_ms = self.told_ms or (took_ms if node.slots and unqueued else 0.0)
+            tell_end(node, self.request, now, took_ms, service_ms, ok)
+        if self.path.queue.line:
+            self.path.queue.wake()
+
+    def send_beside(self) -> Sending | None:
+        """Pick another node for a second attempt beside the one under way; None when it should not be made."""
+        path, first = self.path, self.sending.node
+        others = [node for node in path.picker.ready_in(self.group) if node is not first]
+        if not others or self.is_last_attempt() or self.replay is None:
+            return None
+        if not path.retry_budget.take(monotonic()):
+            return None
+        node = self._choose([first])
+        self._count_retry(node)
+        return self._sent_to(node)
+
+    def _count_retry(self, node: NodeRecord) -> None:
+        board = self.path.board
+        board.q[node.own + N_RETRIED] += 1
+        board.q[board.own + S_RETRIES] += 1
 
     def _all_died(self, tried: list[NodeRecord], failure: NodeFailed) -> bool:
         """Whether every ready node broke this request off and takes no connection: not the request's fault."""

@@ -154,6 +154,10 @@ class Picker:
                 self.on_probe(asked, now)
         return node
 
+    def ready_in(self, group: int) -> list[NodeRecord]:
+        """The ready nodes of a group."""
+        return self._ready_of[group]
+
     def sequence(self, group: int = 0) -> int:
         """Picks made so far in a group by all workers of this balancer."""
         return sum(map(self._board.q.__getitem__, self._picks[group]))

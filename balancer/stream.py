@@ -273,6 +273,11 @@ class Stream:
         """Whether something has come that nobody has read: bytes, an end or a reset."""
         return self._peek() is not None
 
+    def has_ended(self) -> bool:
+        """Whether the next thing to be read is the end or a reset."""
+        coming = self._peek()
+        return coming == b"" or isinstance(coming, OSError)
+
     def was_reset(self) -> bool:
         """Whether the other side has reset the connection; an orderly end (half-close) is not a reset."""
         return isinstance(self._peek(), OSError)

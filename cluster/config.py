@@ -164,6 +164,9 @@ class Retries(Model):
     """Most attempts for one request, the first included; each on a different node as long as there is one."""
     budget: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Retries are at most this share of the requests (and 10 a second), so that they cannot multiply the load."""
+    hedge_after_s: Annotated[float, Field(gt=0, le=60)] | None = None
+    """An idempotent request that had no answer for so long is sent to a second node too, and the first answer counts;
+    such requests are retries for `attempts` and `budget`. Left out: never."""
 
 
 class Tls(Model):

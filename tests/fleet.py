@@ -125,7 +125,7 @@ class RunningFleet:
             )
 
     def _wait_for(self, program: str) -> None:
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 60
         url = {"balancer": self.url, "balancer-control": self.control_url}.get(program) or self.node_url(program[5:])
         while True:
             try:

@@ -120,7 +120,7 @@ def test_the_gunicorn_master_or_a_worker_is_killed_and_what_is_not_in_its_hands_
         fleet.kill_master("balancer")
         threading.Timer(0.0, fleet.start, args=("balancer",)).start()
         at = stream.sent
-        fleet.until(lambda shot: stream.sent > at + 300, within_s=10)
+        fleet.until(lambda shot: stream.sent > at + 300, within_s=30)
     finally:
         tally = stream.stop()
     assert sum(tally.errors.values()) <= lost_with_a_worker, tally.errors
