@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGHUP, _stop)
     say = _say if sys.stderr.isatty() or not options.json else _silent
-    say(facts(options.balancer))
+    measured = facts(options.balancer)
+    say(measured)
     for key in OPTIONAL:
         if key not in options.balancer and not BALANCERS[key].found:
             print(f"lab.bench: {key} is not measured: it is not installed. {INSTALL[key]}", file=sys.stderr)
@@ -77,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         os.sched_setaffinity(0, cpus)
+    if options.plot:
+        from lab.bench.plot import draw  # matplotlib takes a second to load
+
+        draw(rows, measured, options.plot)
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
@@ -130,10 +135,21 @@ def version(command: Sequence[str]) -> str:
     return name + number[0] if number else "unknown"
 
 
+def _picture(text: str) -> Path:
+    """Where a picture may be written, known before anything is measured."""
+    path = Path(text)
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must end in .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}; make it first")
+    return path
+
+
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     usual = [scenario.key for scenario in SCENARIOS.values() if scenario.usual]
     parser = argparse.ArgumentParser(prog="python -m lab.bench", description="Measure balancers side by side.")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--plot", type=_picture, metavar="FILE", help="draw the rows, too, as PNG, SVG or PDF")
     parser.add_argument("--seconds", type=_positive, help="length of a round of one balancer (default 2)")
     parser.add_argument("--rounds", type=_positive, help="rounds of a scenario (default 3)")
     parser.add_argument("--scenario", nargs="+", metavar="KEY", choices=[*SCENARIOS, "all"], default=usual,

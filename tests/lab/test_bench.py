@@ -12,6 +12,7 @@ from lab.bench import balancers
 from lab.bench.balancers import BALANCERS
 from lab.bench.load import Load, LoadError, parse, script
 from lab.bench.place import Place
+from lab.bench.plot import draw, picture
 from lab.bench.processes import TICK_S, Stat, free_ports, memory_mb, parse_stat, read_stats, tree, tree_cpu_s
 from lab.bench.rows import Row, Sample, add_ratios, rotated, row
 from lab.bench.scenarios import SCENARIOS, Setup
@@ -209,3 +210,22 @@ def test_a_certificate_is_made_once_for_all_of_a_setup(tmp_path: Path) -> None:
     assert "PRIVATE KEY" in made
     place.make_certificate()
     assert place.both.read_text() == made
+
+
+def test_the_picture_has_a_bar_for_each_ratio(tmp_path: Path) -> None:
+    figure = picture(rows(), "some machine")
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [r["vs_haproxy"] for r in rows()]  # type: ignore[attr-defined]
+    assert axes.get_title(loc="left") == "some machine"
+    draw(rows(), "some machine", tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("name", "why"), [("bench.txt", "must end in"), ("missing/bench.png", "there is no folder")])
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_measured(
+    name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--plot", str(tmp_path / name)])
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err
