@@ -16,7 +16,7 @@ COLOURS = {
     "fairlead": "#0072B2", "haproxy": "#999999", "nginx": "#009E73", "envoy": "#CC79A7", "caddy": "#E69F00",
     "naive": "#000000",
 }  # fmt: skip
-"""Okabe and Ito's, which people with any of the usual colour blindnesses tell apart; each bar has its ratio beside it."""
+"""Okabe and Ito's, which people with any of the usual colour blindnesses tell apart; the ratio is beside each bar."""
 
 
 def draw(rows: Sequence[Row], facts: str, path: Path) -> None:
