@@ -5,7 +5,7 @@ The last rung is beyond capacity; what was worked off in its second half is the 
 known, work is counted instead of requests, which takes the luck of the draw out of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -43,6 +43,8 @@ class Rung:
     """In its second half."""
     saturated: bool
     problems: tuple[str, ...]
+    overhead_ms: float | None = None
+    """Median of what a request took beyond its service time; None: service times not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Calibration:
     capacity_rps: float
     unloaded_p50_ms: float
     overhead_ms: float | None
-    """Of an unloaded request, beyond its service time: network, balancer, generator. None: service times not said."""
+    """Beyond its service time, of a request that need not wait: network, balancer, generator. The least of all rungs:
+    on the lowest an idle machine is slow to wake, on the highest requests wait. None: service times not said."""
     rungs: tuple[Rung, ...]
     limited_by: str
     """`fleet`, or `generator`: then the fleet's capacity is higher."""
@@ -68,9 +71,6 @@ def calibrate(sender: Sender, workload: Workload, seed: str, say: Callable[[str]
     if not np.any(unloaded.ok):
         raise StartError(f"no request was answered well: {unloaded.counts()}")
     p50_ms = float(np.median(unloaded.latencies_ms()))
-    over = (unloaded.rows["done_s"] - unloaded.rows["due_s"]) * 1e3 - unloaded.rows["service_ms"]
-    over = over[~np.isnan(over)]
-    overhead_ms = float(np.median(over)) if len(over) else None
     rungs: list[Rung] = []
     rate = UNLOADED_RPS * 2
     while True:
@@ -78,11 +78,12 @@ def calibrate(sender: Sender, workload: Workload, seed: str, say: Callable[[str]
         rungs.append(rung)
         say(f"{rate:6.0f}/s: p50 {rung.p50_ms:7.1f} ms{', saturated' if rung.saturated else ''}")
         if rung.saturated:
+            overhead_ms = least_overhead_ms(unloaded, rungs)
             return Calibration(rung.worked_off_rps, p50_ms, overhead_ms, tuple(rungs), "fleet")
         if rung.problems or rate > MOST_RPS:
             good = [each.rate for each in rungs if not each.problems]
             capacity = max(good, default=rungs[0].rate)
-            return Calibration(capacity, p50_ms, overhead_ms, tuple(rungs), "generator")
+            return Calibration(capacity, p50_ms, least_overhead_ms(unloaded, rungs), tuple(rungs), "generator")
         rate *= STEP
 
 
@@ -107,7 +108,21 @@ def judge(records: Records, workload: Workload, rate: float, unloaded_p50_ms: fl
         worked_off_rps=worked_off_rps(records, workload.mean_ms),
         saturated=failed > 0 or p50_ms > TIMES_UNLOADED * unloaded_p50_ms,
         problems=tuple(problems(records)),
+        overhead_ms=overhead_of(records),
     )
+
+
+def overhead_of(records: Records) -> float | None:
+    """Median of what a request took beyond its service time, waiting included; None where nobody said that."""
+    over = (records.rows["done_s"] - records.rows["due_s"]) * 1e3 - records.rows["service_ms"]
+    over = over[~np.isnan(over)]
+    return float(np.median(over)) if len(over) else None
+
+
+def least_overhead_ms(unloaded: Records, rungs: Sequence[Rung]) -> float | None:
+    """Of all rungs, the unloaded one included."""
+    found = [overhead_of(unloaded), *(rung.overhead_ms for rung in rungs)]
+    return min((each for each in found if each is not None), default=None)
 
 
 def worked_off_rps(records: Records, mean_ms: float | None) -> float:

@@ -43,6 +43,8 @@ class Run:
     why_invalid: tuple[str, ...]
     events: tuple[Event, ...] = ()
     """What happened at the fleet meanwhile, our own switches left out."""
+    requests_before: int = 0
+    """Requests that the balancer had had until then: whose turn it was."""
 
 
 @dataclass(slots=True)
@@ -140,7 +142,8 @@ def _run(
     events = [event for event in fleet.events_after(before["last_event"]) if event["who"] != WHO]
     counted = records.after(experiment.design.warm_up_s)
     why = [*problems(counted), *changes(before, after, len(schedule), arm.algorithm)]
-    return Run(block, position, arm, t0, t1, counted, tuple(why), tuple(events))
+    had = before["totals"]["requests"]
+    return Run(block, position, arm, t0, t1, counted, tuple(why), tuple(events), had)
 
 
 def node_figures(

@@ -1,6 +1,6 @@
 """From the runs of an experiment to figures: ratios, bounds, shares, series. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,6 @@ from lab.compare_algorithms.statistics import (
     percentile,
 )
 from lab.load.records import merge
-from lab.load.schedule import Schedule
 
 SPECTRUM = 1 - np.logspace(0, -4, 81)[1:]
 """Shares from 10.9 % to 99.99 %, evenly spaced as 1 / (1 - share)."""
@@ -108,13 +107,20 @@ def twin_of(
     if scenario is None or experiment.workload.mean_ms is None or not schedules:
         return None
 
-    def figures(of_block: Callable[[Schedule], NDArray[np.float64]]) -> dict[str, float]:
-        latencies = twin.pooled(of_block, schedules, experiment.design.warm_up_s, overhead_ms)
+    def figures(of_blocks: Iterable[NDArray[np.float64]]) -> dict[str, float]:
+        latencies = twin.pooled(schedules, of_blocks, experiment.design.warm_up_s)
         return {f"{name}_ms": MEASURES[name](latencies) for name in ("mean", "p50", "p99")}
 
-    bounds = {name: figures(lambda each, name=name: twin.bound_ms(scenario, each, name)) for name in twin.BOUNDS}  # type: ignore[misc]
+    bounds = {
+        name: figures(twin.bound_ms(scenario, each, name, overhead_ms) for each in schedules) for name in twin.BOUNDS
+    }
     arms = {
-        arm.name: figures(lambda each, key=arm.algorithm: twin.simulated_ms(scenario, each, key))  # type: ignore[misc]
+        arm.name: figures(
+            twin.simulated_ms(
+                scenario, experiment.schedules[run.block], arm.algorithm, overhead_ms, run.requests_before
+            )
+            for run in experiment.of_arm(arm.name)
+        )
         for arm in experiment.arms
         if twin.can_simulate(arm.algorithm) and not arm.name.endswith(AGAIN)
     }

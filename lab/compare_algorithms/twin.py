@@ -1,11 +1,12 @@
 """The fleet's twin in the simulator: the very schedules that were sent, through the same algorithm and the bounds.
 
-Slots and speeds are those that the nodes said; what an unloaded request takes beyond its work (network, balancer,
-timers) is added to every simulated latency. The twin knows nothing of the machine's CPUs: where live and simulated
-figures part, the machine and not the algorithm was measured.
+Slots and speeds are those that the nodes said. What an unloaded request took beyond its work (network, balancer,
+timers), measured before the runs, is the twin's round trip to the nodes: so long is a request counted as in flight
+without being at a node. Each twin begins with the turn that its live run began with. The twin knows nothing of the
+machine's CPUs: where live and simulated figures part, the machine and not the algorithm was measured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,22 +48,23 @@ def workload_of(schedule: Schedule) -> Workload:
     )  # fmt: skip
 
 
-def simulated_ms(scenario: Scenario, schedule: Schedule, algorithm: str) -> Latencies:
-    """Latency of each request under an algorithm of the balancer; one row for each of `DICE` throws of its dice."""
+def simulated_ms(scenario: Scenario, schedule: Schedule, algorithm: str, overhead_ms: float, picks: int) -> Latencies:
+    """Latency of each request under an algorithm of the balancer, which has made so many `picks` before; one row for
+    each of `DICE` throws of its dice."""
     _, make = maker(algorithm)
-    return np.stack([Run(scenario, workload_of(schedule), make, seed=dice).run().latency_ms for dice in range(DICE)])
+    scenario, workload = scenario.model_copy(update={"rtt_ms": overhead_ms}), workload_of(schedule)
+    return np.stack([Run(scenario, workload, make, dice, picks).run().latency_ms for dice in range(DICE)])
 
 
-def bound_ms(scenario: Scenario, schedule: Schedule, bound: str) -> Latencies:
+def bound_ms(scenario: Scenario, schedule: Schedule, bound: str, overhead_ms: float) -> Latencies:
     """Latency of each request under a bound, a key of `BOUNDS`; one row."""
-    return np.stack([BOUNDS[bound](scenario, workload_of(schedule))])
+    return np.stack([BOUNDS[bound](scenario, workload_of(schedule))]) + overhead_ms
 
 
-def pooled(
-    of_block: Callable[[Schedule], Latencies], schedules: Sequence[Schedule], warm_up_s: float, overhead_ms: float
-) -> Latencies:
-    """Of all blocks together, warm-up cut off, overhead added."""
-    return np.concatenate([of_block(each)[:, each.at_s >= warm_up_s].ravel() for each in schedules]) + overhead_ms
+def pooled(schedules: Sequence[Schedule], latencies: Iterable[Latencies], warm_up_s: float) -> Latencies:
+    """Of all blocks together, warm-up cut off. `latencies`: of each schedule."""
+    pairs = zip(schedules, latencies, strict=True)
+    return np.concatenate([found[:, each.at_s >= warm_up_s].ravel() for each, found in pairs])
 
 
 def can_simulate(algorithm: str) -> bool:

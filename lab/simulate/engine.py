@@ -51,14 +51,17 @@ class Outcome:
 
 
 class Run:
-    """One simulation. `make`: the algorithm's object for one balancer, from its randomness."""
+    """One simulation. `make`: the algorithm's object for one balancer, from its randomness. `picks`: how many each
+    balancer has made before."""
 
-    def __init__(self, scenario: Scenario, workload: Workload, make: MakeAlgorithm, seed: int) -> None:
+    def __init__(self, scenario: Scenario, workload: Workload, make: MakeAlgorithm, seed: int, picks: int = 0) -> None:
         self.workload = workload
         self.clients = [f"client-{i}" for i in range(scenario.clients)]
         self.events: list[Event] = [(inf, 0, None)]  # never empty
         self.nodes = make_nodes(scenario, workload)
         self.balancers = make_balancers(scenario, make, seed)
+        for balancer in self.balancers:
+            balancer.picks = picks
         self.half_s = scenario.rtt_ms / 2000
         self.half_probe_s = scenario.probe_rtt_ms / 2000
         self.deadline_s = inf if scenario.deadline_ms is None else scenario.deadline_ms / 1000

@@ -35,13 +35,13 @@ class SimulatedFleet:
         self.runs += 1
         if self.runs == self.raise_in_run:
             raise KeyboardInterrupt
-        self.requests += len(schedule)
+        picks, self.requests = self.requests, self.requests + len(schedule)
         scenario = Scenario(
             nodes=tuple(Nodes(speed=s, slots=self.slots, weight=int(s)) for s in self.speeds),
             deadline_ms=schedule.workload.deadline_s * 1000,
         )
         _, make = maker(self.algorithm)
-        done = Run(scenario, twin.workload_of(schedule), make, seed=1000 * self.seed + self.runs).run()
+        done = Run(scenario, twin.workload_of(schedule), make, 1000 * self.seed + self.runs, picks).run()
         rows = np.zeros(len(schedule), dtype=ROW)
         rows["index"], rows["due_s"], rows["kind"] = schedule.index, schedule.at_s, schedule.kind
         rows["sent_s"] = schedule.at_s + self.lag_s

@@ -53,10 +53,11 @@ def test_what_does_not_fit_is_said() -> None:
 
 
 class Pretend:
-    """A fleet of so many slots in one queue, without a generator's flaws; `lag_ms` adds them."""
+    """A fleet of so many slots in one queue, without a generator's flaws; `lag_ms` adds them. `wake_ms`: what a request
+    takes longer below 20 a second."""
 
-    def __init__(self, slots: int, lag_ms: float = 0.0) -> None:
-        self.slots, self.lag_ms, self.rates = slots, lag_ms, [0.0]
+    def __init__(self, slots: int, lag_ms: float = 0.0, wake_ms: float = 0.0) -> None:
+        self.slots, self.lag_ms, self.wake_ms, self.rates = slots, lag_ms, wake_ms, [0.0]
 
     def run(self, schedule: Schedule, on_progress: object = None) -> Records:
         self.rates.append(schedule.drawn_rate)
@@ -67,7 +68,7 @@ class Pretend:
         for row in rows:
             slot = int(np.argmin(free))
             free[slot] = max(free[slot], row["due_s"]) + row["work_ms"] / 1e3
-            row["done_s"] = free[slot] + 0.002
+            row["done_s"] = free[slot] + 0.002 + (self.wake_ms / 1e3 if schedule.drawn_rate < 20 else 0.0)
         return Records(rows, schedule.kinds, [""], [OK], schedule.duration_s, schedule.duration_s, 0.1, 10.0)
 
 
@@ -80,6 +81,11 @@ def test_the_capacity_is_found_and_the_overhead_seen() -> None:
     assert [rung.saturated for rung in found.rungs] == [False] * (len(found.rungs) - 1) + [True]
     assert found.rungs[-1].p50_ms > TIMES_UNLOADED * found.unloaded_p50_ms
     assert all(a < b for a, b in pairwise(fleet.rates))
+
+
+def test_the_overhead_is_not_that_of_a_machine_that_must_wake_up_first() -> None:
+    found = calibrate(Pretend(slots=20, wake_ms=3), PLAIN, "1", lambda _: None)
+    assert found.overhead_ms == pytest.approx(2, abs=0.01)
 
 
 def test_a_generator_that_is_late_is_not_taken_for_the_fleet() -> None:

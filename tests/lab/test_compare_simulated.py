@@ -66,6 +66,9 @@ def test_the_twin_of_a_simulated_fleet_is_itself(made: dict[str, Any]) -> None:
         live = made["arms"][arm]["latency"]
         assert simulated["p50_ms"] + 2 == pytest.approx(live["p50_ms"], rel=0.1)
         assert simulated["p99_ms"] + 2 == pytest.approx(live["p99_ms"], rel=0.1)
+    turns = made["arms"]["round_robin"]["latency"]  # no dice: the same turns give the same figures
+    assert made["twin"]["round_robin"]["p50_ms"] + 2 == pytest.approx(turns["p50_ms"], rel=0.001)
+    assert made["twin"]["round_robin"]["mean_ms"] + 2 == pytest.approx(turns["mean_ms"], rel=0.001)
 
 
 def test_every_run_is_there_and_adds_up(made: dict[str, Any]) -> None:
