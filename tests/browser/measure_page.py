@@ -5,6 +5,7 @@ python -m tests.browser.measure_page frames [NODES] [SLOWER]   frames a second a
 python -m tests.browser.measure_page memory [NODES] [MINUTES]  heap after collection; the page's clock runs fast
 """
 
+import os
 import statistics
 import sys
 import tempfile
@@ -20,11 +21,12 @@ from tests.browser.conftest import ARGUMENTS
 from tests.dashboard.running import RunningDashboard
 
 SIZE: Any = {"width": 1280, "height": 720}
-# A frame's callbacks run just before it is painted, so the first that finds figures is the one that shows them.
+# A frame's callbacks run just before it is painted, so the first that finds figures and nodes shows them.
+# Looks at text only: asking for sizes here would lay the page out once more each time, which is not the page's doing.
 WATCH_FIRST = """
 const look = () => {
-  const figure = document.querySelector('[data-total="rps"]');
-  const shown = /\\d/.test(figure?.textContent) && figure.getClientRects().length;
+  const figure = (selector) => /\\d/.test(document.querySelector(selector)?.textContent);
+  const shown = figure('[data-total="rps"]') && figure('.lane .rate, .node-tile .rate');
   if (shown && !performance.getEntriesByName('figures').length) performance.mark('figures');
   if (document.querySelector('#live-or-not strong')?.textContent === 'Live') performance.mark('alive');
   else requestAnimationFrame(look);
@@ -94,7 +96,7 @@ def measure_first(browser: Browser, running: RunningDashboard, runs: str = "5") 
         context.close()
     for name, column in zip(("first paint", "first figures", "alive"), zip(*rows, strict=True), strict=False):
         print(f"{name}: median {statistics.median(column):.0f} ms, {min(column):.0f} to {max(column):.0f}")
-    print(f"{rows[0][3]} files, processor 4 times slower, {len(rows)} runs")
+    print(f"{rows[0][3]} files, processor 4 times slower, {len(rows)} runs; {_machine()}")
 
 
 def measure_frames(browser: Browser, running: RunningDashboard, slower: str = "1") -> None:
@@ -110,7 +112,8 @@ def measure_frames(browser: Browser, running: RunningDashboard, slower: str = "1
     times = page.evaluate(WATCH_FRAMES, 10)
     after = _metrics(cdp)
     gaps = [b - a for a, b in pairwise(times)]
-    print(f"{len(gaps) / (times[-1] - times[0]) * 1000:.1f} frames/s, {sum(g > 34 for g in gaps)} gaps over 34 ms")
+    rate = len(gaps) / (times[-1] - times[0]) * 1000
+    print(f"{rate:.1f} frames/s, {sum(g > 34 for g in gaps)} gaps over 34 ms; {_machine()}")
     for name in ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration", "TaskDuration"):
         print(f"{name}: {(after[name] - before[name]) / len(gaps) * 1000:.2f} ms a frame")
 
@@ -137,6 +140,10 @@ def measure_memory(browser: Browser, running: RunningDashboard, minutes: str = "
             f"{seen['JSEventListeners']:.0f} listeners; {sizes[0]} points, {sizes[1]} events, tick {sizes[2]}",
             flush=True,
         )
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}"
 
 
 def _metrics(cdp: CDPSession) -> dict[str, float]:

@@ -36,7 +36,7 @@ def test_without_motion_there_are_edges_and_numbers_only(open_page: Open) -> Non
     live(page)
     page.wait_for_timeout(1500)
     assert page.evaluate(UNDER_WAY) == 0
-    drawn = "document.querySelector('#dots').getContext('2d').getImageData(0, 0, 2000, 1000).data.some((v) => v)"
+    drawn = "document.querySelector('#edges').getContext('2d').getImageData(0, 0, 2000, 1000).data.some((v) => v)"
     assert page.evaluate(drawn)
     expect(page.locator(lane("l1") + " .rate b")).to_have_text(re.compile(r"\d"))
 

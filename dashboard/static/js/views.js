@@ -17,14 +17,18 @@ export function wireViews() {
   mark();
   find("#big").addEventListener("click", big);
   if (remembered("big", "no") === "yes") document.documentElement.dataset.big = "yes";
-  addEventListener("hashchange", open);
-  open();
+  addEventListener("hashchange", openTarget);
 }
 
-/** An address that names a node opens its card. */
-function open() {
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target?.tagName === "DETAILS") target.open = true;
+/** An address that names a node opens its card; where there are no cards, its row is brought into sight. */
+export function openTarget() {
+  const name = decodeURIComponent(location.hash).replace(/^#node-/, "");
+  const card = document.getElementById(`node-${name}`);
+  if (card) card.open = true;
+  const row = find(`tr[data-node="${CSS.escape(name)}"]`);
+  if (row?.offsetParent) row.scrollIntoView({ block: "center" });
+  for (const other of all("#rows [data-found]")) attribute(other, "data-found", null);
+  if (row) attribute(row, "data-found", "yes");
 }
 
 /** Larger type and only the live view, for a projector. */
