@@ -134,3 +134,44 @@ def test_who_presses_while_looking_at_a_card_sees_the_order_there(running: Runni
     running.control.refuse = "not today"
     act(page, "l1", "maintenance")
     expect(page.locator('.node-card[data-node="l1"] [data-f="pending"]')).to_contain_text("not today")
+
+
+def test_the_pace_of_dots_follows_a_clock_that_is_handed_in(open_page: Open) -> None:
+    """Nothing here waits: 42 dots a second by their shares, whatever the frames; slow frames halve the drawing twice."""
+    page = open_page()
+    dots = page.evaluate(
+        """async () => {
+        const { Sample, requestsADot } = await import('/static/js/sample.js');
+        const one = { element: {}, ready: true, per_s: 750 };
+        const targets = [one, { element: {}, ready: true, per_s: 250 }, { element: {}, ready: false, per_s: 500 }];
+        const count = (step_s) => {
+          const sample = new Sample(() => 0.5);
+          let taken = [];
+          for (let i = 0; i < Math.round(10 / step_s); i += 1) taken = taken.concat(sample.take(targets, step_s));
+          return [taken.length, taken.filter((target) => target === one).length];
+        };
+        return [count(1 / 64), count(1 / 8), requestsADot(targets), requestsADot([]), requestsADot([targets[2]])];
+        }"""
+    )
+    assert dots == [[420, 315], [420, 315], 24, 0, 0]
+    drawn = page.evaluate(
+        """async () => {
+        const { Pace } = await import('/static/js/pace.js');
+        const pace = new Pace();
+        let now = 0;
+        const frames = (count, gap_ms) => {
+          let due = 0;
+          for (let i = 0; i < count; i += 1) due += pace.due((now += gap_ms)) ? 1 : 0;
+          return [due, pace.every];
+        };
+        const seen = [frames(120, 16), frames(20, 50), frames(40, 50), frames(100, 50), frames(600, 16), frames(1000, 16)];
+        pace.rest();
+        now += 60000; // a tab that slept is no slow machine
+        return [...seen, frames(60, 16)];
+        }"""
+    )
+    every = [each for _, each in drawn]
+    assert every == [1, 2, 4, 4, 2, 1, 1]
+    assert drawn[0][0] == 120
+    assert drawn[3][0] == 25
+    assert drawn[6][0] == 60
