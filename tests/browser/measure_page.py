@@ -61,11 +61,11 @@ SIZES = """async () => {
   const { store } = await import('/static/js/store.js');
   return [store.history.at.length, store.events.length, store.tick];
 }"""
-# Adds to what the page takes for the time; timers and frames keep their real pace.
+# The date moves only when told, so that a point a second fills the history; timers and frames keep their real pace.
 FAST_CLOCK = """
-const [sinceEpoch, sinceStart] = [Date.now.bind(Date), performance.now.bind(performance)];
+const [begun, sinceStart] = [Date.now(), performance.now.bind(performance)];
 window.pageClock = { ahead: 0, forward(ms) { this.ahead += ms; } };
-Date.now = () => sinceEpoch() + pageClock.ahead;
+Date.now = () => begun + pageClock.ahead;
 performance.now = () => sinceStart() + pageClock.ahead;
 """
 WATCH_FRAMES = """(seconds) => new Promise((done) => {
@@ -125,7 +125,8 @@ def measure_memory(browser: Browser, running: RunningDashboard, minutes: str = "
     for i in range(600):  # the log is full from the start: what grows then is a leak
         running.control.event("health", f"l1 said {i}", node="l1")
     page.add_init_script(FAST_CLOCK)
-    page.route_web_socket(re.compile("socket.io"), _greet_once)
+    page.route_web_socket(re.compile("socket.io"), _greeting_once())
+    page.route("**/state", lambda route: route.abort())
     page.goto(running.link)
     page.wait_for_selector("body[data-whole]")
     page.wait_for_selector("#live-or-not:has-text('Live')")
@@ -145,19 +146,21 @@ def measure_memory(browser: Browser, running: RunningDashboard, minutes: str = "
         )
 
 
-def _greet_once(page_side: WebSocketRoute) -> None:
+def _greeting_once() -> Callable[[WebSocketRoute], None]:
     """Lets one `hello` and `past` through: with another the server's clock and history would replace the page's."""
-    server = page_side.connect_to_server()
     greeted: set[str] = set()
 
-    def pass_on(message: str | bytes) -> None:
-        greeting = re.match(r'42\["(hello|past)"', message) if isinstance(message, str) else None
-        if greeting is None or greeting[1] not in greeted:
-            page_side.send(message)
-        if greeting is not None:
-            greeted.add(greeting[1])
+    def connected(page_side: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            greeting = re.match(r'42\["(hello|past)"', message) if isinstance(message, str) else None
+            if greeting is None or greeting[1] not in greeted:
+                page_side.send(message)
+            if greeting is not None:
+                greeted.add(greeting[1])
 
-    server.on_message(pass_on)
+        page_side.connect_to_server().on_message(pass_on)
+
+    return connected
 
 
 def _machine() -> str:

@@ -137,7 +137,7 @@ def test_who_presses_while_looking_at_a_card_sees_the_order_there(running: Runni
 
 
 def test_the_pace_of_dots_follows_a_clock_that_is_handed_in(open_page: Open) -> None:
-    """Nothing here waits: 42 dots a second by their shares, whatever the frames; slow frames halve the drawing twice."""
+    """Nothing waits: 42 dots a second by their shares, whatever the frames; slow frames halve the drawing twice."""
     page = open_page()
     dots = page.evaluate(
         """async () => {
@@ -164,7 +164,8 @@ def test_the_pace_of_dots_follows_a_clock_that_is_handed_in(open_page: Open) -> 
           for (let i = 0; i < count; i += 1) due += pace.due((now += gap_ms)) ? 1 : 0;
           return [due, pace.every];
         };
-        const seen = [frames(120, 16), frames(20, 50), frames(40, 50), frames(100, 50), frames(600, 16), frames(1000, 16)];
+        const runs = [[120, 16], [20, 50], [40, 50], [100, 50], [600, 16], [1000, 16]];
+        const seen = runs.map(([count, gap_ms]) => frames(count, gap_ms));
         pace.rest();
         now += 60000; // a tab that slept is no slow machine
         return [...seen, frames(60, 16)];
@@ -175,3 +176,17 @@ def test_the_pace_of_dots_follows_a_clock_that_is_handed_in(open_page: Open) -> 
     assert drawn[0][0] == 120
     assert drawn[3][0] == 25
     assert drawn[6][0] == 60
+
+
+def test_three_tabs_order_at_once_and_agree(running: RunningDashboard, open_page: Open) -> None:
+    """Also an address that lands in the Lab, and one with a "%" that stands for nothing."""
+    pages = [open_page(f"{running.link}{place}", troubles=True) for place in ("", "#lab", "#%")]
+    for page in pages:
+        live(page)
+    expect(pages[1].locator("#lab")).to_be_in_viewport(ratio=0.9)
+    press = "document.querySelector('.card[data-key=%s]').click()"
+    pages[0].evaluate(press % "dynamic")
+    pages[1].evaluate(press % "least_connections")
+    for page in pages:
+        page.wait_for_function("() => !document.querySelector('.card[data-pending]')")
+        expect(page.locator(f'.card[data-key="{running.control.algorithm}"]')).to_have_attribute("aria-checked", "true")

@@ -11,7 +11,7 @@ import { drawStatus, view } from "./status.js";
 import { hello, on, store } from "./store.js";
 import { drawSparks, drawTiles } from "./tiles.js";
 import { drawFlow, drawTopology } from "./topology.js";
-import { wireKeys, wireViews } from "./views.js";
+import { landed, wireKeys, wireViews } from "./views.js";
 
 let below = null;
 
@@ -79,4 +79,5 @@ words();
 numbers();
 pictures();
 below.log(null);
+landed();
 document.body.dataset.whole = "yes"; // whoever waits for the whole page can see it here

@@ -20,9 +20,24 @@ export function wireViews() {
   addEventListener("hashchange", openTarget);
 }
 
+/** What the address says after its "#". */
+function fragment() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return ""; // a "%" that stands for nothing
+  }
+}
+
+/** The whole page is there: now the place that the address names is where it stays. */
+export function landed() {
+  const place = document.getElementById(fragment());
+  if (place) requestAnimationFrame(() => place.scrollIntoView({ behavior: "instant" }));
+}
+
 /** An address that names a node opens its card; where there are no cards, its row is brought into sight. */
 export function openTarget() {
-  const name = decodeURIComponent(location.hash).replace(/^#node-/, "");
+  const name = fragment().replace(/^node-/, "");
   const card = document.getElementById(`node-${name}`);
   if (card) card.open = true;
   const row = find(`tr[data-node="${CSS.escape(name)}"]`);
