@@ -72,7 +72,7 @@ function size(context, wide) {
   const [x, y] = [Math.round(wide * ratio), Math.round(height * ratio)];
   if (canvas.width === x && canvas.height === y) return;
   [canvas.width, canvas.height] = [x, y];
-  canvas.style.width = `${wide}px`;
+  if (context === moving) canvas.style.width = `${wide}px`; // the other one stays as wide as the picture
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
 }
 
