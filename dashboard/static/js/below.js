@@ -2,14 +2,18 @@
 
 import { drawCardNumbers, drawCards, wireCards } from "./cards.js";
 import { drawCharts } from "./charts.js";
+import { find } from "./dom.js";
 import { drawEvents, wireEvents } from "./events.js";
 import { drawProcesses } from "./processes.js";
 import { drawShare } from "./share.js";
 import { wireSort } from "./sort.js";
+import { view } from "./status.js";
+import { store } from "./store.js";
 import { drawNodes, drawNumbers } from "./table.js";
 import { openTarget } from "./views.js";
 
 let lab = null;
+let near = true; // whether the nodes are in sight, or nearly so: else their numbers need not change twice a second
 
 /** Wire the views, and fetch the Lab's where there is one. */
 export async function begin() {
@@ -19,6 +23,16 @@ export async function begin() {
   drawNodes();
   drawCards();
   openTarget();
+  const watch = ([entry]) => {
+    near = entry.isIntersecting;
+    if (near && !view.paused && store.totals) drawNodeNumbers();
+  };
+  new IntersectionObserver(watch, { rootMargin: "200px" }).observe(find("#nodes"));
+}
+
+function drawNodeNumbers() {
+  drawNumbers();
+  drawCardNumbers();
 }
 
 /** New words. */
@@ -31,8 +45,7 @@ export function words() {
 
 /** New numbers. */
 export function numbers() {
-  drawNumbers();
-  drawCardNumbers();
+  if (near) drawNodeNumbers();
   drawShare();
 }
 
