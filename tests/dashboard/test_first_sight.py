@@ -85,6 +85,8 @@ def test_lanes_and_edges_are_there_before_any_script() -> None:
     svg = re.findall(r'<svg id="first-edges".*?</svg>', html, re.DOTALL)[0]
     assert svg.count("<path") == 4
     assert svg.count(" cut") == 1
+    widths = [float(width) for width in re.findall(r'stroke-width="([\d.]+)"', svg)]
+    assert sum(widths) == pytest.approx(3 + 9, abs=0.15)  # 1 each, and 9 among those that get requests
     assert re.findall(r'aria-checked="true"[^>]*data-key="(\w+)"', html) == ["round_robin"]
 
 
