@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 from cluster import auth, load, paths
 from cluster.config import Dashboard as Settings
 from cluster.config import Fleet, Runs
-from dashboard import actions, first_sight, log_tail, merge
+from dashboard import actions, first_sight, log_tail
 from dashboard.access import Denied
 from dashboard.control import Control
 from dashboard.faults import NodeFaults
@@ -111,17 +111,13 @@ class Dashboard:
         role = self._session.role()
         if role is None:
             return self._sign_in.page(401)
-        state = self.picture.state(time.time())
         body = flask.render_template(
             "dashboard.html",
-            state=state,
-            numbers=[dict(zip(merge.NODE, row, strict=False)) for row in state["tick"][2]] if state["tick"] else [],
-            figures=first_sight.figures(state),
-            counts=first_sight.counts(state),
+            **first_sight.sight(self.picture.state(time.time())),
             role=role.value,
             signed_in=self._session.signed_in(),
             lab=self._lab is not None,
-            modules=self._static.modules(with_lab=self._lab is not None),
+            modules=self._static.modules(),
             release=self._release,
         )
         return flask.make_response(body)

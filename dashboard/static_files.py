@@ -15,7 +15,10 @@ from flask import Request, Response, abort
 from werkzeug.security import safe_join
 
 OURS = ("js", "css")
+SHEET = "css/all.css"  # one file for the browser to wait for
+SHEETS = tuple(f"css/{name}.css" for name in ("tokens", "page", "live", "nodes", "below"))  # in this order
 _COMMENT_LINES = re.compile(rb"^[ \t]*(?://[^\n]*)?", re.MULTILINE)
+_IMPORTS = re.compile(r'\bfrom "\./([\w/]+\.js)"')
 _BLOCK_COMMENTS = re.compile(rb"^[ \t]*/\*.*?\*/", re.MULTILINE | re.DOTALL)
 
 
@@ -37,10 +40,10 @@ class StaticFiles:
 
     def answer(self, request: Request, name: str) -> Response:
         """200, 304 or 404."""
-        path = safe_join(str(self._folder), name)
-        if path is None or not Path(path).is_file():
+        paths = [safe_join(str(self._folder), part) for part in (SHEETS if name == SHEET else (name,))]
+        if not all(path is not None and Path(path).is_file() for path in paths):
             abort(404)
-        file = self._file(name, Path(path))
+        file = self._file(name, [Path(path) for path in paths if path is not None])
         answer = Response(status=200, mimetype=_type(name))
         answer.headers["Vary"] = "Accept-Encoding"
         answer.set_etag(file.etag)
@@ -52,16 +55,22 @@ class StaticFiles:
         answer.make_conditional(request)
         return answer
 
-    def modules(self, with_lab: bool) -> list[str]:
-        """The page's ES modules, so that the browser need not find them one by one."""
-        names = [path.relative_to(self._folder / "js").as_posix() for path in (self._folder / "js").rglob("*.js")]
-        return sorted(n for n in names if n != "theme.js" and (with_lab or not n.startswith("lab/")))
+    def modules(self, module: str = "main.js") -> list[str]:
+        """What a module cannot do without, itself too, so that the browser need not find them one by one."""
+        return sorted(self._needed(module, set()))
 
-    def _file(self, name: str, path: Path) -> File:
-        modified_ns = path.stat().st_mtime_ns
+    def _needed(self, module: str, known: set[str]) -> set[str]:
+        known.add(module)
+        for name in _IMPORTS.findall((self._folder / "js" / module).read_text()):
+            if name not in known:
+                self._needed(name, known)
+        return known
+
+    def _file(self, name: str, paths: list[Path]) -> File:
+        modified_ns = max(path.stat().st_mtime_ns for path in paths)
         known = self._files.get(name)
         if known is None or known.modified_ns != modified_ns:
-            data = path.read_bytes()
+            data = b"".join(path.read_bytes() for path in paths)
             if name.split("/")[0] in OURS:
                 data = shortened(data)
             etag = hashlib.sha256(data).hexdigest()[:20]

@@ -5,6 +5,8 @@ python -m tests.browser.measure_page frames [NODES] [SLOWER]   frames a second a
 python -m tests.browser.measure_page memory [NODES] [MINUTES]  heap after collection; the page's clock runs fast
 """
 
+import os
+import re
 import statistics
 import sys
 import tempfile
@@ -14,17 +16,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, CDPSession, sync_playwright
+from playwright.sync_api import Browser, CDPSession, WebSocketRoute, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS
 from tests.dashboard.running import RunningDashboard
 
 SIZE: Any = {"width": 1280, "height": 720}
-# A frame's callbacks run just before it is painted, so the first that finds figures is the one that shows them.
+# A frame's callbacks run just before it is painted, so the first that finds figures and nodes shows them.
+# Looks at text only: asking for sizes here would lay the page out once more each time, which is not the page's doing.
 WATCH_FIRST = """
 const look = () => {
-  const figure = document.querySelector('[data-total="rps"]');
-  const shown = /\\d/.test(figure?.textContent) && figure.getClientRects().length;
+  const figure = (selector) => /\\d/.test(document.querySelector(selector)?.textContent);
+  const shown = figure('[data-total="rps"]') && figure('.lane .rate, .node-tile .rate');
   if (shown && !performance.getEntriesByName('figures').length) performance.mark('figures');
   if (document.querySelector('#live-or-not strong')?.textContent === 'Live') performance.mark('alive');
   else requestAnimationFrame(look);
@@ -58,11 +61,11 @@ SIZES = """async () => {
   const { store } = await import('/static/js/store.js');
   return [store.history.at.length, store.events.length, store.tick];
 }"""
-# Adds to what the page takes for the time; timers and frames keep their real pace.
+# The date moves only when told, so that a point a second fills the history; timers and frames keep their real pace.
 FAST_CLOCK = """
-const [sinceEpoch, sinceStart] = [Date.now.bind(Date), performance.now.bind(performance)];
+const [begun, sinceStart] = [Date.now(), performance.now.bind(performance)];
 window.pageClock = { ahead: 0, forward(ms) { this.ahead += ms; } };
-Date.now = () => sinceEpoch() + pageClock.ahead;
+Date.now = () => begun + pageClock.ahead;
 performance.now = () => sinceStart() + pageClock.ahead;
 """
 WATCH_FRAMES = """(seconds) => new Promise((done) => {
@@ -94,7 +97,7 @@ def measure_first(browser: Browser, running: RunningDashboard, runs: str = "5") 
         context.close()
     for name, column in zip(("first paint", "first figures", "alive"), zip(*rows, strict=True), strict=False):
         print(f"{name}: median {statistics.median(column):.0f} ms, {min(column):.0f} to {max(column):.0f}")
-    print(f"{rows[0][3]} files, processor 4 times slower, {len(rows)} runs")
+    print(f"{rows[0][3]} files, processor 4 times slower, {len(rows)} runs; {_machine()}")
 
 
 def measure_frames(browser: Browser, running: RunningDashboard, slower: str = "1") -> None:
@@ -110,7 +113,8 @@ def measure_frames(browser: Browser, running: RunningDashboard, slower: str = "1
     times = page.evaluate(WATCH_FRAMES, 10)
     after = _metrics(cdp)
     gaps = [b - a for a, b in pairwise(times)]
-    print(f"{len(gaps) / (times[-1] - times[0]) * 1000:.1f} frames/s, {sum(g > 34 for g in gaps)} gaps over 34 ms")
+    rate = len(gaps) / (times[-1] - times[0]) * 1000
+    print(f"{rate:.1f} frames/s, {sum(g > 34 for g in gaps)} gaps over 34 ms; {_machine()}")
     for name in ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration", "TaskDuration"):
         print(f"{name}: {(after[name] - before[name]) / len(gaps) * 1000:.2f} ms a frame")
 
@@ -121,7 +125,10 @@ def measure_memory(browser: Browser, running: RunningDashboard, minutes: str = "
     for i in range(600):  # the log is full from the start: what grows then is a leak
         running.control.event("health", f"l1 said {i}", node="l1")
     page.add_init_script(FAST_CLOCK)
+    page.route_web_socket(re.compile("socket.io"), _greeting_once())
+    page.route("**/state", lambda route: route.abort())
     page.goto(running.link)
+    page.wait_for_selector("body[data-whole]")
     page.wait_for_selector("#live-or-not:has-text('Live')")
     cdp = page.context.new_cdp_session(page)
     cdp.send("Performance.enable")
@@ -137,6 +144,27 @@ def measure_memory(browser: Browser, running: RunningDashboard, minutes: str = "
             f"{seen['JSEventListeners']:.0f} listeners; {sizes[0]} points, {sizes[1]} events, tick {sizes[2]}",
             flush=True,
         )
+
+
+def _greeting_once() -> Callable[[WebSocketRoute], None]:
+    """Lets one `hello` and `past` through: with another the server's clock and history would replace the page's."""
+    greeted: set[str] = set()
+
+    def connected(page_side: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            greeting = re.match(r'42\["(hello|past)"', message) if isinstance(message, str) else None
+            if greeting is None or greeting[1] not in greeted:
+                page_side.send(message)
+            if greeting is not None:
+                greeted.add(greeting[1])
+
+        page_side.connect_to_server().on_message(pass_on)
+
+    return connected
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}"
 
 
 def _metrics(cdp: CDPSession) -> dict[str, float]:

@@ -6,9 +6,10 @@ from playwright.sync_api import Page, expect
 
 
 def live(page: Page) -> None:
-    """Numbers have arrived."""
+    """Numbers have arrived, and all that stands below the picture."""
     expect(page.locator("#live-or-not")).to_contain_text("Live")
     expect(page.locator('[data-total="rps"]')).to_have_text(re.compile(r"\d"))
+    expect(page.locator("body")).to_have_attribute("data-whole", "yes")
 
 
 def cell(page: Page, node: str, field: str) -> str:

@@ -36,7 +36,7 @@ def test_without_motion_there_are_edges_and_numbers_only(open_page: Open) -> Non
     live(page)
     page.wait_for_timeout(1500)
     assert page.evaluate(UNDER_WAY) == 0
-    drawn = "document.querySelector('#dots').getContext('2d').getImageData(0, 0, 2000, 1000).data.some((v) => v)"
+    drawn = "document.querySelector('#edges').getContext('2d').getImageData(0, 0, 2000, 1000).data.some((v) => v)"
     assert page.evaluate(drawn)
     expect(page.locator(lane("l1") + " .rate b")).to_have_text(re.compile(r"\d"))
 
@@ -134,3 +134,59 @@ def test_who_presses_while_looking_at_a_card_sees_the_order_there(running: Runni
     running.control.refuse = "not today"
     act(page, "l1", "maintenance")
     expect(page.locator('.node-card[data-node="l1"] [data-f="pending"]')).to_contain_text("not today")
+
+
+def test_the_pace_of_dots_follows_a_clock_that_is_handed_in(open_page: Open) -> None:
+    """Nothing waits: 42 dots a second by their shares, whatever the frames; slow frames halve the drawing twice."""
+    page = open_page()
+    dots = page.evaluate(
+        """async () => {
+        const { Sample, requestsADot } = await import('/static/js/sample.js');
+        const one = { element: {}, ready: true, per_s: 750 };
+        const targets = [one, { element: {}, ready: true, per_s: 250 }, { element: {}, ready: false, per_s: 500 }];
+        const count = (step_s) => {
+          const sample = new Sample(() => 0.5);
+          let taken = [];
+          for (let i = 0; i < Math.round(10 / step_s); i += 1) taken = taken.concat(sample.take(targets, step_s));
+          return [taken.length, taken.filter((target) => target === one).length];
+        };
+        return [count(1 / 64), count(1 / 8), requestsADot(targets), requestsADot([]), requestsADot([targets[2]])];
+        }"""
+    )
+    assert dots == [[420, 315], [420, 315], 24, 0, 0]
+    drawn = page.evaluate(
+        """async () => {
+        const { Pace } = await import('/static/js/pace.js');
+        const pace = new Pace();
+        let now = 0;
+        const frames = (count, gap_ms) => {
+          let due = 0;
+          for (let i = 0; i < count; i += 1) due += pace.due((now += gap_ms)) ? 1 : 0;
+          return [due, pace.every];
+        };
+        const runs = [[120, 16], [20, 50], [40, 50], [100, 50], [600, 16], [1000, 16]];
+        const seen = runs.map(([count, gap_ms]) => frames(count, gap_ms));
+        pace.rest();
+        now += 60000; // a tab that slept is no slow machine
+        return [...seen, frames(60, 16)];
+        }"""
+    )
+    every = [each for _, each in drawn]
+    assert every == [1, 2, 4, 4, 2, 1, 1]
+    assert drawn[0][0] == 120
+    assert drawn[3][0] == 25
+    assert drawn[6][0] == 60
+
+
+def test_three_tabs_order_at_once_and_agree(running: RunningDashboard, open_page: Open) -> None:
+    """Also an address that lands in the Lab, and one with a "%" that stands for nothing."""
+    pages = [open_page(f"{running.link}{place}", troubles=True) for place in ("", "#lab", "#%")]
+    for page in pages:
+        live(page)
+    expect(pages[1].locator("#lab")).to_be_in_viewport(ratio=0.9)
+    press = "document.querySelector('.card[data-key=%s]').click()"
+    pages[0].evaluate(press % "dynamic")
+    pages[1].evaluate(press % "least_connections")
+    for page in pages:
+        page.wait_for_function("() => !document.querySelector('.card[data-pending]')")
+        expect(page.locator(f'.card[data-key="{running.control.algorithm}"]')).to_have_attribute("aria-checked", "true")

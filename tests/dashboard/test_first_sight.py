@@ -1,6 +1,7 @@
 """The page's first picture: figures that are there before any script has run."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -51,9 +52,65 @@ def test_old_figures_are_not_shown_as_if_they_were_new() -> None:
     assert figure(page(dashboard), "rps") == "–"
 
 
-def test_nothing_of_the_script_stands_before_the_styles() -> None:
+def test_the_first_picture_waits_for_no_module() -> None:
+    """Modules are named in a template only, of which a browser fetches nothing by itself."""
     html = page(Dashboard(fleet(), "t"))
-    assert html.index('rel="stylesheet"') < html.index('data-total="rps"') < html.index("modulepreload")
+    templates = re.findall(r"<template.*?</template>", html, re.DOTALL)
+    assert html.count("modulepreload") == sum(t.count("modulepreload") for t in templates) > 10
+    assert re.findall(r'<script[^>]*src="([^"]+)', html) == ["/static/js/first.js"]
+
+
+def seen(count: int, **of_l2: Any) -> Dashboard:
+    names = [f"l{i + 1}" for i in range(count)]
+    nodes = [{"name": name, "port": 5001 + i} for i, name in enumerate(names)]
+    dashboard = Dashboard(Fleet.model_validate({"balancers": [{"name": "b1"}], "nodes": nodes, "dashboard": {}}), "t")
+    control = FakeControl("t", tuple(names))
+    if of_l2:
+        control.set_node("l2", **of_l2)
+    snapshot = control.snapshot()
+    snapshot["nodes"][0].update(in_flight=3)
+    snapshot["nodes"][0]["window"].update(rps=81.24, p99_ms=99.04)
+    dashboard.picture.saw("b1", snapshot, 100.5)  # type: ignore[arg-type]
+    dashboard.picture.turn(100.5)
+    return dashboard
+
+
+def test_lanes_and_edges_are_there_before_any_script() -> None:
+    html = page(seen(3, admin="draining"))
+    lane = re.findall(r'<li class="lane" data-node="l1".*?</li>', html, re.DOTALL)[0]
+    assert re.findall(r"<b>([^<]*)</b>", lane) == ["3", "81.2", "99"]
+    assert lane.count('<i class="full">') == 3
+    assert lane.count("<i></i>") == 5
+    assert re.search(r'data-node="l2" data-state="draining"', html)
+    svg = re.findall(r'<svg id="first-edges".*?</svg>', html, re.DOTALL)[0]
+    assert svg.count("<path") == 4
+    assert svg.count(" cut") == 1
+    widths = [float(width) for width in re.findall(r'stroke-width="([\d.]+)"', svg)]
+    assert sum(widths) == pytest.approx(3 + 9, abs=0.15)  # 1 each, and 9 among those that get requests
+    assert re.findall(r'aria-checked="true"[^>]*data-key="(\w+)"', html) == ["round_robin"]
+
+
+def test_many_nodes_are_tiles_by_kind_before_any_script() -> None:
+    html = page(seen(11))
+    picture = html[html.index('id="lanes"') : html.index('class="key"')]
+    assert re.findall(r'data-kind="(\w+)"', picture) == ["general", "api", "image", "video"]
+    assert picture.count('class="node-tile"') == 11
+    assert 'class="lane"' not in picture
+    assert "first-edges" not in html
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "slots", "shown"),
+    [
+        (2, 4, ["full", "full", "", ""]),
+        (3, 2, ["full", "full", "over"]),
+        (2, None, ["full", "full"]),
+        ("–", 2, ["", ""]),
+        (48, 24, ["full"] * 12 + ["over"] * 12),
+    ],
+)
+def test_stacks_as_the_script_draws_them(in_flight: Any, slots: int | None, shown: list[str]) -> None:
+    assert first_sight.blocks(in_flight, slots) == shown
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,7 @@ def of_two(first: list[int] | None, second: list[int] | None) -> Picture:
             if histogram is not None:
                 part["window"]["histogram"] = histogram
         if name == "b2":
+            snapshot["nodes"][0]["slow_start"] = 0.25
             snapshot["nodes"][1]["weight"] = 9
         picture.saw(name, snapshot, 100.5)  # type: ignore[arg-type]
     picture.turn(100.5)
@@ -146,6 +147,7 @@ def test_two_balancers_are_summed_and_what_differs_is_named() -> None:
     picture = of_two(answers(ms10=900), answers(ms500=100))
     for figures in figures_of(picture):
         assert figures["rps"] == 20
+    assert figures_of(picture)[1]["slow_start"] == 0.25  # the balancer that has just found it again counts
     assert [node["differs"] for node in picture.state(100.5)["layout"]["nodes"]] == [[], ["b2"], []]
 
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from cluster.config import Fleet
 from dashboard.app import Dashboard
-from dashboard.static_files import shortened
+from dashboard.static_files import StaticFiles, shortened
 
 FIRST_LOAD = 60_000
 STATIC = Path(__file__).parents[2] / "dashboard" / "static"
@@ -50,16 +50,25 @@ def test_files_are_compressed_for_those_who_take_it(client: FlaskClient) -> None
     assert (again.status_code, again.data) == (304, b"")
 
 
+def test_one_style_sheet_is_all_of_them_and_the_first_modules_are_those_of_the_picture(client: FlaskClient) -> None:
+    sheet = client.get("/static/css/all.css").data
+    assert all(client.get(f"/static/css/{path.name}").data in sheet for path in STATIC.glob("css/*.css"))
+    needed = StaticFiles(STATIC).modules()
+    assert {"main.js", "store.js", "dots.js", "pace.js"} <= set(needed)
+    assert not {"below.js", "charts.js", "lab/lab.js", "first.js"} & set(needed)
+
+
 @pytest.mark.parametrize("name", ["../app.py", "js/none.js", "js", "%2e%2e/app.py", "..%2fapp.py"])
 def test_only_the_folder_is_served(client: FlaskClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code == 404
 
 
 def test_a_first_load_costs_at_most_60_kilobytes(client: FlaskClient) -> None:
-    """The page and everything that it names, as a browser gets it, with the Lab on."""
+    """The page, what it names, and what its modules ask for, as a browser gets it, with the Lab on."""
     page = client.get("/", headers={"Accept-Encoding": "gzip"})
     names = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', gzip.decompress(page.data).decode()))
-    assert len(names) > 30
+    assert "/static/js/main.js" in names
+    names |= {f"/static/{path.relative_to(STATIC).as_posix()}" for path in STATIC.rglob("js/**/*.js")}
     sizes = {name: len(client.get(name, headers={"Accept-Encoding": "gzip"}).data) for name in names}
     whole = len(page.data) + sum(sizes.values())
     print(f"{len(names) + 1} files, {whole} bytes, of which the page {len(page.data)}")

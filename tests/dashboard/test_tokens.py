@@ -39,11 +39,20 @@ def test_contrast(theme: str) -> None:
     pairs = [
         ("on-accent", "accent", 4.5),
         ("ink", "accent-soft", 4.5),
+        ("ink", "sunken", 4.5),
+        ("muted", "sunken", 4.5),
         ("surface", "down", 4.5),
         ("surface", "muted", 4.5),
     ]
     poor += [f"{a} on {b}" for a, b, least in pairs if contrast(colour[a], colour[b]) < least]
     assert poor == []
+
+
+def test_no_colour_escapes_the_test_of_contrast() -> None:
+    """A new token is text, a line of a chart, a ground, or one that carries nothing to be read."""
+    grounds = ["bg", "surface", "sunken", "accent-soft", "on-accent"]
+    silent = ["line", "grid"]
+    assert set(tokens("light")) == {*TEXT, *SERIES, "edge", *grounds, *silent}
 
 
 def test_both_themes_define_the_same() -> None:

@@ -23,8 +23,9 @@ export function drawAdvice() {
   const sees = uses("latency") || uses("report");
   better = worst?.ready && hurting[index].slow && !sees ? (layout.algorithms.find((one) => !one.disabled && ["latency", "report"].some((need) => one.needs.includes(need))) ?? null) : null;
   const more = hurting.filter((pain) => pain.level).length - 1;
-  attribute(find("#advice"), "data-tone", level === 2 ? "bad" : level ? "ejected" : "up");
-  text(find("#advice .glyph"), level === 2 ? "▼" : level ? "◐" : "●");
+  const bad = level === 2 || !ready;
+  attribute(find("#advice"), "data-tone", bad ? "bad" : level ? "ejected" : "up");
+  text(find("#advice .glyph"), bad ? "▼" : level ? "◐" : "●");
   text(find("#advice-text"), worst ? `${worst.name}: ${hurting[index].text}${more > 0 ? ` (and ${more} more)` : ""}` : wellText(ready, totals));
   const drain = find("#advice-drain");
   attribute(drain, "hidden", !(worst?.ready && ready > 1));

@@ -43,13 +43,15 @@ export function drawAlgorithms() {
   drawNote();
 }
 
-/** The chosen card is in sight, without moving the page. */
+/** The chosen card is in sight, without moving the page. With the next frame, which has to lay out the page anyway. */
 function reveal(box, card) {
   box.dataset.shown = card.dataset.key;
-  const above = card.offsetTop - box.offsetTop;
-  if (above < box.scrollTop || above + card.offsetHeight > box.scrollTop + box.clientHeight) {
-    box.scrollTop = above - (box.clientHeight - card.offsetHeight) / 2;
-  }
+  requestAnimationFrame(() => {
+    const above = card.offsetTop - box.offsetTop;
+    if (above < box.scrollTop || above + card.offsetHeight > box.scrollTop + box.clientHeight) {
+      box.scrollTop = above - (box.clientHeight - card.offsetHeight) / 2;
+    }
+  });
 }
 
 function drawNote() {
@@ -66,19 +68,24 @@ function drawNote() {
 function build(box, keys) {
   const select = find("#algorithm-select");
   box.dataset.keys = keys;
-  box.replaceChildren();
   select.replaceChildren();
+  const drawn = [...box.children].map((card) => card.dataset.key).join(" ") === keys; // by the server
+  if (!drawn) box.replaceChildren();
   for (const algorithm of store.layout.algorithms) {
-    const card = copy("card-template");
-    card.dataset.key = algorithm.key;
-    text(find(".title", card), algorithm.label);
-    text(find(".sentence", card), algorithm.sentence);
-    box.append(card);
+    if (!drawn) box.append(made(algorithm));
     const option = make("option", "", algorithm.label);
     option.value = algorithm.key;
     option.disabled = Boolean(algorithm.disabled);
     select.append(option);
   }
+}
+
+function made(algorithm) {
+  const card = copy("card-template");
+  card.dataset.key = algorithm.key;
+  text(find(".title", card), algorithm.label);
+  text(find(".sentence", card), algorithm.sentence);
+  return card;
 }
 
 /** Order the switch to an algorithm; what became of it stands in the panel. */

@@ -33,11 +33,12 @@ export function drawMode() {
 
 /** New words. */
 export function drawCards() {
+  drawMode();
+  if (mode() !== "cards") return;
   const { nodes } = store.layout;
   const box = find("#node-cards");
   const names = nodes.map((node) => node.name);
   if ([...box.children].map((card) => card.dataset.node).join("\n") !== names.join("\n")) build(box, nodes);
-  drawMode();
   nodes.forEach((node) => drawWords(cards.get(node.name), node));
 }
 
@@ -125,8 +126,7 @@ export function wireCards() {
     const button = event.target.closest("button");
     if (!button) return;
     remember("nodes", button.value);
-    drawMode();
     dispatchEvent(new Event("modechange"));
   });
-  narrow.addEventListener("change", drawMode);
+  narrow.addEventListener("change", () => dispatchEvent(new Event("modechange")));
 }

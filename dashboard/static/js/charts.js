@@ -21,7 +21,7 @@ class Chart {
     this.lines = lines;
     this.sentence = sentence;
     this.plot = new Plot(this.picture, { log, onCursor: () => this.drawLegend(this.lines()) });
-    for (const what of ["themechange", "sizechange"]) addEventListener(what, () => this.plot.redraw());
+    addEventListener("themechange", () => this.plot.redraw());
     const button = find("[data-show]", article);
     attribute(button, "aria-expanded", "false");
     button.addEventListener("click", () => this.toggle(button));

@@ -1,88 +1,100 @@
-// The canvas behind the traffic picture. Edges are as wide as their share of the requests; dots are a sample of the
-// requests, at most 60 at once, drawn from rates: no message is ever sent for one. Without motion: edges only.
+// The two canvases behind the traffic picture. Edges are as wide as their share of the requests, and drawn when numbers
+// come; dots are a sample of the requests, at most 60 at once, drawn with each frame. Without motion: edges only.
 
-import { attribute, find, text, token } from "./dom.js";
+import { colour } from "./colours.js";
+import { attribute, find, text } from "./dom.js";
 import { number } from "./format.js";
+import { Pace } from "./pace.js";
+import { requestsADot, Sample } from "./sample.js";
 import { stale, view } from "./status.js";
 import { store } from "./store.js";
 
-const MOST_PER_S = 42; // with 1.3 s on the way, at most about 55 dots
+const MOST_DOTS = 60;
 const MOST_FAILS = 3; // falling at one tick
 const TO_HUB_MS = 420;
 const TO_NODE_MS = 760;
 const FALL_MS = 900;
 const TURN_MS = 620;
-const SLOW_MS = 25; // fewer than 40 frames a second
-const MOST_PACE = 4;
+const MARGIN = 6; // of the dots' canvas beyond the last place where a dot can be
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
+const pace = new Pace();
+const sample = new Sample(Math.random);
 let targets = [];
-let places = null; // {source, hubs, ports} in CSS pixels of the canvas
+let places = null; // {source, hubs, ports, reach} in CSS pixels of the canvases; null: boxes may have moved
 let dots = [];
-let canvas = null;
-let context = null;
+let edges = null; // the two canvases' contexts
+let moving = null;
 let seen = true;
 let running = false;
-let width = 0; // of the canvas; asked for once, since each asking in the middle of a tick lays the whole page out
+let asked = false; // for one frame that draws what does not move
+let width = 0; // of the picture; asked for once, since each asking in the middle of a tick lays the whole page out
 let height = 0;
 let last = 0;
-let pace = 1; // draw every so manieth frame
-let paceSince = 0;
-let gap = 17; // smoothed milliseconds from one frame to the next
-let frameAt = 0;
-let skipped = 0;
-let colours = {};
 let tick = 0;
 
-/** Where dots go: `{element, colour, ready, state, rps, per_s, failed, retried}` each. */
+/** Where dots go: `{element, series, ready, state, rps, per_s, failed, retried}` each. */
 export function setTargets(list) {
   targets = list;
-  canvas ?? prepare();
+  edges ?? prepare();
   if (store.tick !== tick) {
     tick = store.tick;
     fail();
   }
-  places = null; // boxes may have moved
-  if (moves()) start();
-  else draw(performance.now());
+  const each = requestsADot(targets);
+  const key = find("#dots-key");
+  text(key, each > 1 ? `● ≈ ${number(each)} requests` : each ? "● 1 request" : "");
+  attribute(key, "hidden", !each || still.matches);
+  again();
 }
 
 function prepare() {
-  canvas = find("#dots");
-  context = canvas.getContext("2d");
-  new ResizeObserver(fit).observe(canvas);
+  edges = find("#edges").getContext("2d");
+  moving = find("#dots").getContext("2d");
+  new ResizeObserver(fit).observe(edges.canvas);
   new IntersectionObserver(([entry]) => {
     seen = entry.isIntersecting;
-    if (moves()) start();
-  }).observe(canvas);
-  for (const [what, name] of [[document, "visibilitychange"], [still, "change"]]) what.addEventListener(name, () => moves() && start());
-  addEventListener("themechange", readColours);
-  readColours();
-  fit();
-}
-
-function readColours() {
-  colours = { down: token("--down"), degraded: token("--degraded"), accent: token("--accent"), edge: token("--edge"), surface: token("--surface") };
-  for (let i = 1; i <= 8; i += 1) colours[i] = token(`--series-${i}`);
+    again();
+  }).observe(edges.canvas);
+  for (const [what, name] of [[document, "visibilitychange"], [still, "change"], [window, "themechange"]]) what.addEventListener(name, again);
 }
 
 function fit() {
+  [width, height] = [edges.canvas.clientWidth, edges.canvas.clientHeight];
+  size(edges, width);
+  again();
+}
+
+/** A canvas as wide as asked for: what it costs to show one grows with its size. */
+function size(context, wide) {
   const ratio = devicePixelRatio || 1;
-  [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
+  const { canvas } = context;
+  const [x, y] = [Math.round(wide * ratio), Math.round(height * ratio)];
+  if (canvas.width === x && canvas.height === y) return;
+  [canvas.width, canvas.height] = [x, y];
+  if (context === moving) canvas.style.width = `${wide}px`; // the other one stays as wide as the picture
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  places = null;
-  draw(performance.now());
 }
 
 const moves = () => seen && !document.hidden && !still.matches && !view.paused && !stale() && width > 0;
+
+/** Draw anew, with the next frame: only then is it known where boxes are without laying out the page once more. */
+function again() {
+  places = null;
+  if (moves()) start();
+  else if (!asked) {
+    asked = true;
+    requestAnimationFrame((now) => {
+      asked = false;
+      if (!running) draw(now);
+    });
+  }
+}
 
 function start() {
   if (running) return;
   running = true;
   last = performance.now();
-  frameAt = 0;
   requestAnimationFrame(frame);
 }
 
@@ -90,51 +102,16 @@ function frame(now) {
   if (!moves()) {
     running = false;
     dots = [];
+    pace.rest();
     draw(now);
     return;
   }
-  keepPace(now);
-  skipped += 1;
-  if (skipped < pace) return requestAnimationFrame(frame);
-  skipped = 0;
-  const passed = Math.min(100, now - last); // a tab that slept must not let go a swarm
-  last = now;
-  spawn(passed / 1000, now);
-  draw(now);
   requestAnimationFrame(frame);
-}
-
-/** A machine that cannot keep up draws every second or fourth frame, and tries again after ten seconds. */
-function keepPace(now) {
-  const passed = now - (frameAt || now);
-  frameAt = now;
-  gap += 0.1 * (Math.min(200, passed) - gap);
-  const since = now - paceSince;
-  if (gap > SLOW_MS && pace < MOST_PACE && since > 1000) setPace(pace * 2, now);
-  else if (gap < SLOW_MS && pace > 1 && since > 10000) setPace(pace / 2, now);
-}
-
-function setPace(every, now) {
-  pace = every;
-  paceSince = now;
-}
-
-/** New dots of this frame: each target gathers its share until it is worth a dot. */
-function spawn(seconds, now) {
-  const flowing = targets.filter((target) => target.ready);
-  const whole = flowing.reduce((sum, target) => sum + (target.per_s ?? 0), 0);
-  const scale = Math.min(1, MOST_PER_S / Math.max(whole, 1e-9));
-  const key = find("#dots-key");
-  const each = Math.round(1 / scale);
-  text(key, whole ? (each > 1 ? `● ≈ ${number(each)} requests` : "● 1 request") : "");
-  attribute(key, "hidden", !whole);
-  for (const target of flowing) {
-    target.element.gathered = (target.element.gathered ?? Math.random()) + (target.per_s ?? 0) * scale * seconds;
-    while (target.element.gathered >= 1) {
-      target.element.gathered -= 1;
-      if (dots.length < 60) dots.push(dot(target, now));
-    }
-  }
+  if (!pace.due(now)) return;
+  const passed = Math.min(100, Math.max(0, now - last)); // a tab that slept must not let go a swarm
+  last = now;
+  for (const target of sample.take(targets, passed / 1000)) if (dots.length < MOST_DOTS) dots.push(dot(target, now));
+  draw(now);
 }
 
 function dot(target, at, kind = "good") {
@@ -165,18 +142,20 @@ function fail() {
 }
 
 function measure() {
-  const frame = canvas.getBoundingClientRect();
+  const frame = edges.canvas.getBoundingClientRect();
   const box = (element) => element.getBoundingClientRect();
   const middle = (rect) => rect.top + rect.height / 2 - frame.top;
   const source = box(find("#clients"));
   const hubs = [...find("#hubs").children].map((hub) => box(find(".box", hub)));
+  const ports = targets.map((target) => {
+    const rect = box(target.element);
+    return { x: rect.left - frame.left, y: middle(rect) };
+  });
   places = {
     source: { x: source.right - frame.left, y: middle(source) },
     hubs: hubs.map((rect) => ({ in: rect.left - frame.left, out: rect.right - frame.left, y: middle(rect) })),
-    ports: targets.map((target) => {
-      const rect = box(target.element);
-      return { x: rect.left - frame.left, y: middle(rect) };
-    }),
+    ports,
+    reach: Math.min(width, Math.ceil(Math.max(0, ...ports.map((port) => port.x))) + MARGIN),
   };
 }
 
@@ -192,39 +171,43 @@ function along(from, to, part) {
 }
 
 function draw(now) {
-  if (!context) return;
-  context.clearRect(0, 0, width, height);
-  if (!targets.length || !width) return;
-  if (!places) measure();
-  drawEdges();
+  if (!edges || !width) return;
+  if (!places) {
+    measure();
+    drawEdges();
+    size(moving, places.reach);
+  }
+  moving.clearRect(0, 0, places.reach, height);
   dots = dots.filter((one) => drawDot(one, now));
 }
 
 function drawEdges() {
+  find("#first-edges")?.remove(); // what the server drew until now
+  edges.clearRect(0, 0, width, height);
   const whole = targets.reduce((sum, target) => sum + (target.ready ? (target.rps ?? 0) : 0), 0);
-  context.lineCap = "round";
+  edges.lineCap = "round";
   for (const hub of places.hubs) {
-    edge(places.source, { x: hub.in, y: hub.y }, whole ? 3 : 1, colours.edge, 0.3);
+    edge(places.source, { x: hub.in, y: hub.y }, whole ? 3 : 1, "--edge", 0.3);
     targets.forEach((target, i) => {
       const share = whole && target.ready ? (target.rps ?? 0) / whole / places.hubs.length : 0;
       const cut = !target.ready;
-      context.setLineDash(cut ? [3, 5] : []);
-      edge({ x: hub.out, y: hub.y }, places.ports[i], cut ? 1 : 1 + 9 * share, cut ? colours.edge : colours[target.colour], cut ? 0.8 : 0.3);
+      edges.setLineDash(cut ? [3, 5] : []);
+      edge({ x: hub.out, y: hub.y }, places.ports[i], cut ? 1 : 1 + 9 * share, cut ? "--edge" : target.series, cut ? 0.8 : 0.3);
     });
   }
-  context.setLineDash([]);
+  edges.setLineDash([]);
 }
 
-function edge(from, to, width, colour, alpha) {
+function edge(from, to, wide, name, alpha) {
   const bend = (to.x - from.x) * 0.55;
-  context.globalAlpha = alpha;
-  context.strokeStyle = colour;
-  context.lineWidth = width;
-  context.beginPath();
-  context.moveTo(from.x, from.y);
-  context.bezierCurveTo(from.x + bend, from.y, to.x - bend, to.y, to.x, to.y);
-  context.stroke();
-  context.globalAlpha = 1;
+  edges.globalAlpha = alpha;
+  edges.strokeStyle = colour(name);
+  edges.lineWidth = wide;
+  edges.beginPath();
+  edges.moveTo(from.x, from.y);
+  edges.bezierCurveTo(from.x + bend, from.y, to.x - bend, to.y, to.x, to.y);
+  edges.stroke();
+  edges.globalAlpha = 1;
 }
 
 /** Draws one dot where it is now; false when it has arrived for good. */
@@ -236,18 +219,17 @@ function drawDot(one, now) {
   if (age < 0) return true;
   if (!hub || !port) return false;
   const out = { x: hub.out, y: hub.y };
-  const colour = colours[one.target.colour];
   if (age < TO_HUB_MS) {
     const place = along(places.source, { x: hub.in, y: hub.y }, age / TO_HUB_MS);
-    return point({ x: place.x, y: place.y + one.lift * Math.sin((Math.PI * age) / TO_HUB_MS) }, colours.edge);
+    return point({ x: place.x, y: place.y + one.lift * Math.sin((Math.PI * age) / TO_HUB_MS) }, "--edge");
   }
   age -= TO_HUB_MS;
-  if (age < TO_NODE_MS) return point(along(out, port, ease(age / TO_NODE_MS)), colour);
+  if (age < TO_NODE_MS) return point(along(out, port, ease(age / TO_NODE_MS)), one.target.series);
   age -= TO_NODE_MS;
   if (one.kind === "fallen" && age < FALL_MS) return cross(port.x - 10, port.y + 60 * (age / FALL_MS) ** 2, 1 - age / FALL_MS);
   if (one.kind === "turned" && age < TURN_MS) {
     const second = places.ports[targets.findIndex((target) => target.element === one.other?.element)];
-    return second ? point(turn(port, second, age / TURN_MS), colours.degraded, 4.5) : false;
+    return second ? point(turn(port, second, age / TURN_MS), "--degraded", 4.5) : false;
   }
   return false;
 }
@@ -259,25 +241,25 @@ function turn(from, to, part) {
 
 const ease = (part) => part * part * (3 - 2 * part);
 
-function point({ x, y }, colour, radius = 3.4) {
-  context.fillStyle = colour;
-  context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
-  context.fill();
+function point({ x, y }, name, radius = 3.4) {
+  moving.fillStyle = colour(name);
+  moving.beginPath();
+  moving.arc(x, y, radius, 0, 2 * Math.PI);
+  moving.fill();
   return true;
 }
 
 function cross(x, y, alpha) {
-  context.globalAlpha = alpha;
-  context.strokeStyle = colours.down;
-  context.lineWidth = 2.2;
-  context.beginPath();
+  moving.globalAlpha = alpha;
+  moving.strokeStyle = colour("--down");
+  moving.lineWidth = 2.2;
+  moving.beginPath();
   for (const [dx, dy] of [[4, 4], [4, -4]]) {
-    context.moveTo(x - dx, y - dy);
-    context.lineTo(x + dx, y + dy);
+    moving.moveTo(x - dx, y - dy);
+    moving.lineTo(x + dx, y + dy);
   }
-  context.stroke();
-  context.globalAlpha = 1;
+  moving.stroke();
+  moving.globalAlpha = 1;
   return true;
 }
 

@@ -2,23 +2,8 @@
 
 import { all, attribute, copy, find, make, text } from "./dom.js";
 import { clock } from "./format.js";
+import { MARKS } from "./marks.js";
 import { store } from "./store.js";
-
-/** Kinds that are marked on the charts, with the letter that stands for each there and here. */
-export const MARKS = {
-  algorithm: "A",
-  admin: "D",
-  weight: "W",
-  health: "H",
-  eject: "E",
-  process: "P",
-  worker: "P",
-  connection: "C",
-  start: "S",
-  fault: "F",
-  load: "L",
-  deploy: "R",
-};
 
 const KEPT = 500;
 let only = "all";

@@ -26,9 +26,10 @@ export function span(seconds) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
-/** Time of day of seconds since the epoch: "14:02:10". */
+/** Time of day of seconds since the epoch: "14:02:10". By hand: asking for a locale's costs a slow machine 140 ms once. */
 export function clock(at) {
-  return new Date(at * 1000).toLocaleTimeString("en-GB");
+  const time = new Date(at * 1000);
+  return [time.getHours(), time.getMinutes(), time.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
 }
 
 /** "1 node", "3 nodes". */

@@ -1,36 +1,27 @@
 // Wires the page: messages into the store, the store into the views. Read store.js next.
+// What stands below the live view's picture comes in `below.js`, after the first picture and the socket.
 
 import { drawAdvice, wireAdvice } from "./advice.js";
 import { drawAlgorithms, wireAlgorithms } from "./algorithms.js";
-import { drawCardNumbers, drawCards, wireCards } from "./cards.js";
-import { drawCharts } from "./charts.js";
 import { connect } from "./connection.js";
 import { drawControls, wireControls } from "./controls.js";
 import { attribute, find, text } from "./dom.js";
 import { drawEmpty, wireEmpty } from "./empty.js";
-import { drawEvents, wireEvents } from "./events.js";
-import { drawProcesses } from "./processes.js";
-import { drawShare } from "./share.js";
-import { wireSort } from "./sort.js";
 import { drawStatus, view } from "./status.js";
 import { hello, on, store } from "./store.js";
-import { drawNodes, drawNumbers } from "./table.js";
 import { drawSparks, drawTiles } from "./tiles.js";
 import { drawFlow, drawTopology } from "./topology.js";
-import { wireKeys, wireViews } from "./views.js";
+import { landed, wireKeys, wireViews } from "./views.js";
 
-const lab = document.body.dataset.lab === "yes" ? await import("./lab/lab.js") : null;
+let below = null;
 
 function words() {
   if (view.paused || !store.layout) return;
   drawStatus();
   drawAlgorithms();
   drawTopology();
-  drawNodes();
-  drawCards();
   drawControls();
-  drawProcesses();
-  lab?.drawLab();
+  below?.words();
 }
 
 function numbers() {
@@ -38,17 +29,15 @@ function numbers() {
   drawTiles();
   drawFlow();
   drawAdvice();
-  drawNumbers();
-  drawCardNumbers();
-  drawShare();
   drawEmpty();
+  below?.numbers();
   drawStatus();
 }
 
 function pictures() {
   if (view.paused || !store.layout) return;
   drawSparks();
-  drawCharts();
+  below?.pictures();
 }
 
 on("layout", words);
@@ -56,13 +45,15 @@ on("tick", numbers);
 on("probes", words);
 on("history", pictures);
 on("events", (fresh) => {
-  drawEvents(fresh);
+  below?.log(fresh);
   if (fresh) pictures();
 });
-addEventListener("modechange", numbers);
+addEventListener("modechange", () => {
+  words();
+  numbers();
+});
 
-for (const wire of [wireControls, wireAlgorithms, wireAdvice, wireCards, wireSort, wireEmpty, wireEvents, wireViews, wireKeys]) wire();
-lab?.wireLab();
+for (const wire of [wireControls, wireAlgorithms, wireAdvice, wireEmpty, wireViews, wireKeys]) wire();
 
 const pause = find("#pause");
 pause.addEventListener("click", () => {
@@ -75,9 +66,18 @@ pause.addEventListener("click", () => {
   drawStatus();
 });
 
-hello(JSON.parse(find("#state").textContent)); // what the server knew when it made the page: no need to wait for the socket
 connect(drawStatus);
+hello(JSON.parse(find("#state").textContent)); // what the server knew when it made the page: no need to wait for the socket
 setInterval(() => {
   drawStatus();
   drawControls();
 }, 500);
+
+below = await import("./below.js");
+await below.begin();
+words();
+numbers();
+pictures();
+below.log(null);
+landed();
+document.body.dataset.whole = "yes"; // whoever waits for the whole page can see it here

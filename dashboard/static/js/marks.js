@@ -1,21 +1,36 @@
 // Events on the charts: whatever changed, where it changed. Those that would overlap share one mark.
 
-import { token } from "./dom.js";
-import { MARKS } from "./events.js";
+import { colour, fontFamily } from "./colours.js";
 import { store } from "./store.js";
+
+/** Kinds that are marked on the charts, with the letter that stands for each there and here. */
+export const MARKS = {
+  algorithm: "A",
+  admin: "D",
+  weight: "W",
+  health: "H",
+  eject: "E",
+  process: "P",
+  worker: "P",
+  connection: "C",
+  start: "S",
+  fault: "F",
+  load: "L",
+  deploy: "R",
+};
 
 /** Dashed lines with a letter, on a plot's frame. */
 export function drawMarks(context, { x, first, last, top, bottom, rem }) {
   const size = rem;
   let before = -Infinity;
-  context.font = `600 ${rem * 0.72}px ${getComputedStyle(document.body).fontFamily}`;
+  context.font = `600 ${rem * 0.72}px ${fontFamily()}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
   for (const event of marked(first, last)) {
     const place = Math.round(x(event.at)) + 0.5;
     if (place - before < size + 1) continue;
     before = place;
-    context.strokeStyle = token("--edge");
+    context.strokeStyle = colour("--edge");
     context.lineWidth = 1;
     context.setLineDash([3, 3]);
     context.beginPath();
@@ -23,11 +38,11 @@ export function drawMarks(context, { x, first, last, top, bottom, rem }) {
     context.lineTo(place, bottom);
     context.stroke();
     context.setLineDash([]);
-    context.fillStyle = token("--muted");
+    context.fillStyle = colour("--muted");
     context.beginPath();
     context.roundRect(place - size / 2, top, size, size, size / 5);
     context.fill();
-    context.fillStyle = token("--surface");
+    context.fillStyle = colour("--surface");
     context.fillText(MARKS[event.kind], place, top + size * 0.54);
   }
 }

@@ -1,6 +1,6 @@
 // Lines over time on a canvas: axes, grid, gaps, a logarithmic scale, marks of events, and one cursor for all plots.
 
-import { token } from "./dom.js";
+import { colour, fontFamily } from "./colours.js";
 import { clock, number } from "./format.js";
 import { drawMarks } from "./marks.js";
 
@@ -17,6 +17,7 @@ export class Plot {
   #log;
   #onCursor;
   #data = { at: [], columns: [], span: [0, 1] };
+  #size = { width: 0, height: 0, rem: 14 }; // of the box; asked for when it changes, not in the middle of a tick
 
   constructor(box, { log, onCursor }) {
     this.#box = box;
@@ -26,7 +27,8 @@ export class Plot {
     this.#context = canvas.getContext("2d");
     box.replaceChildren(canvas);
     plots.add(this);
-    new ResizeObserver(() => this.#fit()).observe(box);
+    new ResizeObserver(() => this.#fit()).observe(box); // calls at once, too
+    addEventListener("sizechange", () => this.#fit());
     box.addEventListener("pointermove", (event) => point(this.#timeAt(event.offsetX)));
     box.addEventListener("pointerleave", () => point(null));
   }
@@ -55,7 +57,7 @@ export class Plot {
     if (frame.width <= 0) return;
     const { at, columns } = this.#data;
     const context = this.#context;
-    context.clearRect(0, 0, this.#box.clientWidth, this.#box.clientHeight);
+    context.clearRect(0, 0, this.#size.width, this.#size.height);
     const y = this.#log ? logScale(columns, frame) : linearScale(columns, frame);
     this.#axes(frame, y);
     context.save();
@@ -65,26 +67,26 @@ export class Plot {
     context.lineWidth = 1.8;
     context.lineJoin = "round";
     columns.forEach((column, i) => {
-      context.strokeStyle = token(`--series-${(i % COLOURS) + 1}`);
+      context.strokeStyle = colour(`--series-${(i % COLOURS) + 1}`);
       context.setLineDash(DASHES[i % DASHES.length]);
       line(context, at, column, frame.x, y.place);
     });
     context.setLineDash([]);
     drawMarks(context, frame);
-    if (pointed !== null) rule(context, frame.x(pointed), frame.top, frame.bottom, token("--edge"));
+    if (pointed !== null) rule(context, frame.x(pointed), frame.top, frame.bottom, colour("--edge"));
     context.restore();
     if (pointed !== null) this.#onCursor();
   }
 
   #axes(frame, y) {
     const context = this.#context;
-    context.font = `${frame.rem * 0.79}px ${getComputedStyle(this.#box).fontFamily}`;
-    context.fillStyle = token("--muted");
+    context.font = `${frame.rem * 0.79}px ${fontFamily()}`;
+    context.fillStyle = colour("--muted");
     context.textBaseline = "middle";
     context.textAlign = "right";
     for (const value of y.ticks) {
       const place = Math.round(y.place(value)) + 0.5;
-      level(context, frame.left, frame.right, place, token("--grid"));
+      level(context, frame.left, frame.right, place, colour("--grid"));
       context.fillText(value >= 10000 ? `${number(value / 1000)}k` : number(value), frame.left - 6, place);
     }
     context.textAlign = "center";
@@ -97,13 +99,13 @@ export class Plot {
   }
 
   #frame() {
-    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const { rem } = this.#size;
     const [first, last] = this.#data.span;
     const left = rem * 2.7;
-    const right = this.#box.clientWidth - 2;
+    const right = this.#size.width - 2;
     const width = right - left;
     const x = (t) => left + ((t - first) / (last - first)) * width;
-    return { rem, left, right, width, top: rem * 0.3, bottom: this.#box.clientHeight - rem * 1.7, x, first, last };
+    return { rem, left, right, width, top: rem * 0.3, bottom: this.#size.height - rem * 1.7, x, first, last };
   }
 
   #timeAt(offset) {
@@ -115,8 +117,10 @@ export class Plot {
   #fit() {
     const canvas = this.#context.canvas;
     const ratio = devicePixelRatio || 1;
-    canvas.width = Math.round(this.#box.clientWidth * ratio);
-    canvas.height = Math.round(this.#box.clientHeight * ratio);
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    this.#size = { width: this.#box.clientWidth, height: this.#box.clientHeight, rem };
+    canvas.width = Math.round(this.#size.width * ratio);
+    canvas.height = Math.round(this.#size.height * ratio);
     this.#context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.redraw();
   }

@@ -5,6 +5,7 @@ import { showOrders } from "./controls.js";
 import { all, attribute, copy, find, text } from "./dom.js";
 import { fairShares, fullShare, shares, uses } from "./fair.js";
 import { GLYPHS, number, percent, span } from "./format.js";
+import { pains } from "./pains.js";
 import { processText } from "./processes.js";
 import { sortRows } from "./sort.js";
 import { drawStack } from "./stack.js";
@@ -67,6 +68,7 @@ export function drawNumbers() {
   const { layout, rows: numbers } = store;
   const [got, fair] = [shares(), fairShares()];
   const full = fullShare(got, fair);
+  const hurting = pains(layout.nodes, numbers, layout.lab?.faults);
   layout.nodes.forEach((node, i) => {
     const entry = rows.get(node.name);
     const figures = numbers[i];
@@ -75,6 +77,9 @@ export function drawNumbers() {
     for (const key of ["in_flight", "rps", "p50_ms", "p95_ms", "p99_ms", "errors"]) text(fields[key], number(figures[key]));
     text(fields.errors_per_s, `${number(figures.errors_per_s)}/s`);
     attribute(fields.errors.parentElement, "data-tone", figures.errors_per_s > 0 ? "bad" : null);
+    const pain = hurting[i];
+    attribute(row, "data-pain", pain.level || null);
+    text(fields.pain, pain.text === node.cause ? "" : pain.text);
     text(fields.share, `${percent(got[i], 1)} %`);
     text(fields.since, sinceText(node, figures));
     find("[data-fill]", row).style.width = `${(100 * got[i]) / full}%`;

@@ -2,7 +2,7 @@
 // truth; the canvas behind it (dots.js) only moves.
 
 import { showOrders } from "./controls.js";
-import { attribute, copy, find, make, text } from "./dom.js";
+import { all, attribute, copy, find, make, text } from "./dom.js";
 import { setTargets } from "./dots.js";
 import { count, GLYPHS, number } from "./format.js";
 import { pains } from "./pains.js";
@@ -27,25 +27,33 @@ export function drawTopology() {
 }
 
 function build(box, shape, tiled) {
+  const { nodes } = store.layout;
+  const drawn = box.dataset.shape === undefined ? all("[data-node]", box) : []; // by the server, in the page's first HTML
   box.dataset.shape = shape;
-  box.classList.toggle("tiled", tiled);
-  box.classList.toggle("few", store.layout.nodes.length <= 5);
-  box.classList.toggle("crowd", store.layout.nodes.length > 40);
-  box.replaceChildren();
   parts.clear();
   groups.clear();
-  store.layout.nodes.forEach((node, i) => {
+  if (nodes.length && drawn.length === nodes.length) return adopt(box, drawn);
+  box.classList.toggle("tiled", tiled);
+  box.classList.toggle("few", nodes.length <= 5);
+  box.classList.toggle("crowd", nodes.length > 40);
+  box.replaceChildren();
+  for (const node of nodes) {
     const part = copy(tiled ? "tile-template" : "lane-template");
     part.dataset.node = node.name;
-    part.style.setProperty("--own", `var(--series-${(i % 8) + 1})`);
     parts.set(node.name, part);
     (tiled ? group(box, node.kind) : box).append(part);
-  });
+  }
+}
+
+function adopt(box, drawn) {
+  for (const part of drawn) parts.set(part.dataset.node, part);
+  for (const item of all(".group", box)) groups.set(item.dataset.kind, item);
 }
 
 function group(box, kind) {
   if (!groups.has(kind)) {
     const item = make("li", "group");
+    item.dataset.kind = kind;
     item.append(make("p", "kind-name"), make("ul", "tiles-of"));
     box.append(item);
     groups.set(kind, item);
@@ -135,7 +143,7 @@ function aim(tiled) {
   const { nodes } = store.layout;
   const of = (node, i) => ({ ready: node.ready, state: node.state, ...store.rows[i] });
   if (!tiled) {
-    setTargets(nodes.map((node, i) => ({ element: parts.get(node.name), colour: (i % 8) + 1, ...of(node, i) })));
+    setTargets(nodes.map((node, i) => ({ element: parts.get(node.name), series: `--series-${(i % 8) + 1}`, ...of(node, i) })));
     return;
   }
   const sum = (list, key) => list.reduce((whole, one) => whole + (one[key] ?? 0), 0);
@@ -143,7 +151,7 @@ function aim(tiled) {
     const members = nodes.map(of).filter((_, i) => nodes[i].kind === kind);
     const ready = members.some((one) => one.ready);
     const figures = Object.fromEntries(["rps", "per_s", "failed", "retried"].map((key) => [key, sum(members, key)]));
-    return { element: box, colour: (g % 8) + 1, ready, state: ready ? "up" : "down", ...figures };
+    return { element: box, series: `--series-${(g % 8) + 1}`, ready, state: ready ? "up" : "down", ...figures };
   });
   setTargets(targets);
 }

@@ -17,14 +17,33 @@ export function wireViews() {
   mark();
   find("#big").addEventListener("click", big);
   if (remembered("big", "no") === "yes") document.documentElement.dataset.big = "yes";
-  addEventListener("hashchange", open);
-  open();
+  addEventListener("hashchange", openTarget);
 }
 
-/** An address that names a node opens its card. */
-function open() {
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target?.tagName === "DETAILS") target.open = true;
+/** What the address says after its "#". */
+function fragment() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return ""; // a "%" that stands for nothing
+  }
+}
+
+/** The whole page is there: now the place that the address names is where it stays. */
+export function landed() {
+  const place = document.getElementById(fragment());
+  if (place) requestAnimationFrame(() => place.scrollIntoView({ behavior: "instant" }));
+}
+
+/** An address that names a node opens its card; where there are no cards, its row is brought into sight. */
+export function openTarget() {
+  const name = fragment().replace(/^node-/, "");
+  const card = document.getElementById(`node-${name}`);
+  if (card) card.open = true;
+  const row = find(`tr[data-node="${CSS.escape(name)}"]`);
+  if (row?.offsetParent) row.scrollIntoView({ block: "center" });
+  for (const other of all("#rows [data-found]")) attribute(other, "data-found", null);
+  if (row) attribute(row, "data-found", "yes");
 }
 
 /** Larger type and only the live view, for a projector. */
