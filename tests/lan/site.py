@@ -120,6 +120,16 @@ class Site:
         )
         return {host: set(self.on(host, script, check=False).split()) for host in HOSTS}
 
+    def processes(self, host: str) -> dict[str, int]:
+        """Every process that the host's Supervisor keeps -> its pid; 0 when it does not run. And supervisord's own."""
+        script = (
+            "import json; from pathlib import Path; from deploy.processes import Supervisor;"
+            " s = Supervisor(Path('/opt/fairlead/shared/run/supervisor.sock'));"
+            " print(json.dumps({p.id: p.pid for p in s.processes()} | {'supervisord': s.pid()}))"
+        )
+        told: dict[str, int] = json.loads(self.on(host, f'cd /opt/fairlead/current && python3 -c "{script}"'))
+        return told
+
     def files(self, host: str) -> set[str]:
         """Every file, folder and link on a host where something could have been left."""
         return set(self.on(host, "find /etc /opt /home /root /srv /tmp /var /run -print 2>/dev/null").splitlines())

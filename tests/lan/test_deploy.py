@@ -215,6 +215,34 @@ def test_a_host_that_is_off_is_skipped_and_brought_along_later(site: Site) -> No
     everywhere(site, done["release"])
 
 
+def test_whatever_is_killed_is_started_again(site: Site) -> None:
+    rng = random.Random(100)
+    ports = {"lb": (8080, 8081), "dash": (8090,), "n1": (5001,), "n2": (5002,), "n3": (5003,)}
+    before = {host: site.processes(host) for host in HOSTS}
+    rounds = 100 if FULL else 4
+    took = []
+    for i in range(rounds):
+        host = rng.choice(HOSTS)
+        told = site.processes(host)
+        program = rng.choice([name for name in told if name != "supervisord"])
+        asked = [f"curl -sf -m 3 -o /dev/null 127.0.0.1:{port}/-/health" for port in ports[host]]
+
+        def back(host: str = host, program: str = program, pid: int = told[program], asked: list[str] = asked) -> bool:
+            well = site.on(host, " && ".join([*asked, "echo well"]), check=False).strip() == "well"
+            return well and site.processes(host)[program] not in (0, pid)
+
+        began = time.monotonic()
+        site.on(host, f"kill -9 {told[program]}")
+        site.until(back, 60, f"kill {i}: {program} on {host}")
+        took.append(time.monotonic() - began)
+    print(f"{rounds} kills, {len(took)} recoveries, the slowest in {max(took):.1f} s")
+    for host in HOSTS:
+        after = site.processes(host)
+        assert after.keys() == before[host].keys()
+        assert after["supervisord"] == before[host]["supervisord"]
+    assert site.fab("status")["exit"] == 0
+
+
 def test_teardown_leaves_nothing(site: Site) -> None:
     gone = site.fab("teardown", "--yes")
     assert set(results(gone).values()) == {"changed"}
