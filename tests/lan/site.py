@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cluster.paths import PROJECT
 from deploy import wheelhouse
@@ -148,7 +148,10 @@ class Site:
 
 
 class Clients:
-    """Clients at the operator's place, as their own process: fresh, keep-alive and slow ones together."""
+    """Clients at the operator's place, as their own process: fresh, keep-alive and slow ones together.
+
+    They end with the `with` block, however that ends.
+    """
 
     def __init__(self, site: Site, rate: int = 120) -> None:
         script = Path(__file__).with_name("clients_of_balancer.py")
@@ -157,6 +160,13 @@ class Clients:
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": ""}
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
 
     def stop(self) -> dict[str, Any]:
         """sent, failed, reasons, p99_ms, max_ms."""

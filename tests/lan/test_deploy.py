@@ -88,24 +88,24 @@ def test_the_same_content_changes_nothing(site: Site) -> None:
 
 def test_deploys_and_rollbacks_under_load_fail_no_request(site: Site) -> None:
     rounds = 20 if FULL else 1
-    clients = Clients(site, rate=400 if FULL else 60)
     deploys, rollbacks, restarts = [], [], []
-    for i in range(rounds):
-        site.change()
-        pending = site.fab("plan", expect=2) if i == 0 else None
-        assert pending is None or all(plan["restart"] for plan in pending["plan"].values())
-        before = site.releases()
-        done = site.fab("deploy")
-        deploys.append(done["seconds"])
-        everywhere(site, done["release"])
-        assert done["traffic"]["failed"] == 0, done["traffic"]
-        back = site.fab("rollback")
-        rollbacks.append(back["seconds"])
-        assert site.releases() == before
-        assert back["traffic"]["failed"] == 0, back["traffic"]
-        if i % 4 == 0:
-            restarts.append(site.fab("restart", "--programs", "balancer")["seconds"])
-    seen = clients.stop()
+    with Clients(site, rate=400 if FULL else 60) as clients:
+        for i in range(rounds):
+            site.change()
+            pending = site.fab("plan", expect=2) if i == 0 else None
+            assert pending is None or all(plan["restart"] for plan in pending["plan"].values())
+            before = site.releases()
+            done = site.fab("deploy")
+            deploys.append(done["seconds"])
+            everywhere(site, done["release"])
+            assert done["traffic"]["failed"] == 0, done["traffic"]
+            back = site.fab("rollback")
+            rollbacks.append(back["seconds"])
+            assert site.releases() == before
+            assert back["traffic"]["failed"] == 0, back["traffic"]
+            if i % 4 == 0:
+                restarts.append(site.fab("restart", "--programs", "balancer")["seconds"])
+        seen = clients.stop()
     print(f"deploys {deploys} s, rollbacks {rollbacks} s, balancer restarts {restarts} s; clients: {seen}")
     assert seen["failed"] == 0, seen["reasons"]
     assert seen["sent"] >= (100_000 if FULL else 500)
@@ -143,13 +143,13 @@ def test_a_broken_release_is_taken_back_and_fails_no_request(site: Site, kind: s
     path, breaks, reason = BROKEN[kind]
     good = (site.project / path).read_text()
     before = site.releases()
-    clients = Clients(site, rate=60)
-    (site.project / path).write_text(breaks(good))
-    try:
-        outcome = site.fab("deploy", expect=5)
-    finally:
-        (site.project / path).write_text(good)
-    seen = clients.stop()
+    with Clients(site, rate=60) as clients:
+        (site.project / path).write_text(breaks(good))
+        try:
+            outcome = site.fab("deploy", expect=5)
+        finally:
+            (site.project / path).write_text(good)
+        seen = clients.stop()
     print(f"{kind}: {outcome['seconds']} s, {seen}")
     assert reason in json.dumps(outcome["hosts"]) + outcome["summary"]
     assert seen["failed"] == 0, seen["reasons"]
