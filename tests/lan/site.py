@@ -75,10 +75,11 @@ class Site:
         """A `fab` that runs beside the test; a signal to the process that is returned reaches fab itself."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")}
         environment |= {"FAIRLEAD_STATE": str(self.folder / "operator"), "PYTHONPATH": ""}
-        command = [sys.executable, "-m", "fabric", "-S", str(self.lan.ssh_config), *arguments]
+        # Who runs the tests in the background has Ctrl-C ignored, and a program inherits that for its first moments.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "fabric", "-S", str(self.lan.ssh_config)]
         operator = self.lan.operator
         return subprocess.Popen(
-            operator.command(command, cwd=self.project), env=environment, stdin=subprocess.DEVNULL,
+            operator.command([*command, *arguments], cwd=self.project), env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
