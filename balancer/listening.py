@@ -16,8 +16,8 @@ from balancer.datapath import DataPath
 from balancer.stream import Stream, TimedOut
 from balancer.tls import TlsStream
 
-ACCEPT_ON_S = 1.0  # how long a worker that stops accepts on, even when nobody is connected: new ones may be starting
-IDLE_GRACE_S = 3.0  # how long it accepts on and idle kept-alive connections are still read, while there are any
+ACCEPT_ON_S = 0.5  # how long a worker that stops accepts on, even when nobody is connected: new ones may be starting
+IDLE_GRACE_S = 1.0  # how long it accepts on and idle kept-alive connections are still read, while there are any
 
 
 class Listener(StreamServer):

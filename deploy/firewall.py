@@ -52,8 +52,8 @@ def wanted(found: list[Rule], system: HostSystem, lan: str = "") -> dict[str, An
     return {
         "digest": hashlib.sha256(text.encode()).hexdigest()[:12],
         "nftables": text,
-        "ufw": [
-            ["proto", "tcp", "from", source, "to", "any", "port", str(rule.port)]
+        "ufw": [  # in the order in which `ufw show added` says them again, or they would not be known again
+            ["from", source, "to", "any", "port", str(rule.port), "proto", "tcp"]
             for rule in found
             for source in rule.sources
         ],

@@ -39,12 +39,17 @@ def programs_in(reach: Reach, host: str, release: str) -> list[Wanted]:
 
 
 def together(programs: list[Wanted]) -> list[list[Wanted]]:
-    """What is restarted at the same time on a host: nodes one after the other, because each is drained first; with the
-    first of them what carries no traffic. Balancers come last and alone: their new connections wait for the start."""
+    """What is restarted at the same time on a host.
+
+    Nodes one after the other, because each is drained first; with the first of them what carries no traffic. Balancers
+    come last, when no node of this host needs to be drained any more: what drains may restart beside them.
+    """
     nodes = [program for program in programs if node_of(program["name"])]
+    if not nodes:
+        return [programs] if programs else []
     balancers = [program for program in programs if is_balancer(program["name"])]
     others = [program for program in programs if program not in nodes and program not in balancers]
-    groups = [[*nodes[:1], *others], *([node] for node in nodes[1:]), balancers]
+    groups = [[nodes[0], *others], *([node] for node in nodes[1:]), balancers]
     return [group for group in groups if group]
 
 

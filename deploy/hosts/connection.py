@@ -121,7 +121,9 @@ class Connection:
                 ) from None
             except host_keys.UnknownHost as error:
                 raise Unreachable(str(error)) from None
-            except paramiko.AuthenticationException:
+            except paramiko.AuthenticationException as error:
+                if "timeout" in str(error).lower():  # paramiko has no other mark of it
+                    raise Unreachable(f"it did not decide within {CONNECT_S:g} s whether to let us in") from None
                 hint = "" if user == self.host.user else "; `fab setup` makes that account"
                 raise Unreachable(f"it does not let {connection.user} in by key{hint}") from None
             except paramiko.ssh_exception.NoValidConnectionsError:

@@ -53,7 +53,7 @@ def wanted(*names: str) -> list[Wanted]:
     return [Wanted(name=n, process=n, port=1, health_path="/", scheme="http", ours=True) for n in names]
 
 
-def test_a_hosts_nodes_go_one_after_the_other_and_balancers_last_and_alone() -> None:
+def test_a_hosts_nodes_go_one_after_the_other_and_balancers_last() -> None:
     names = ("balancer.b1", "balancer-control.b1", "balancer.b2", "node-l1", "node-l2", "fairlead-listener")
     assert [[p["name"] for p in group] for group in together(wanted(*names))] == [
         ["node-l1", "balancer-control.b1", "fairlead-listener"],
@@ -61,6 +61,11 @@ def test_a_hosts_nodes_go_one_after_the_other_and_balancers_last_and_alone() -> 
         ["balancer.b1", "balancer.b2"],
     ]
     assert together([]) == []
+
+
+def test_where_no_node_must_be_drained_all_go_at_once() -> None:
+    host = wanted("balancer.b1", "balancer-control.b1", "fairlead-listener")
+    assert together(host) == [host]
 
 
 def test_the_same_program_is_tried_once_for_each_environment() -> None:

@@ -68,7 +68,7 @@ def test_nft_takes_the_rules(tmp_path: Path) -> None:
 
 def test_the_same_rules_for_ufw_and_firewalld() -> None:
     rendered = wanted(of("n1"), Linux())
-    assert rendered["ufw"][0] == ["proto", "tcp", "from", "10.0.0.1", "to", "any", "port", "5001"]
+    assert rendered["ufw"][0] == ["from", "10.0.0.1", "to", "any", "port", "5001", "proto", "tcp"]
     assert len(rendered["ufw"]) == len(rendered["firewalld"]) == 2
     assert all('log prefix="fairlead"' in rule and rule.endswith("accept") for rule in rendered["firewalld"])
     assert rendered["digest"] != wanted(of("lb"), Linux())["digest"]

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cluster.paths import PROJECT
 from deploy import wheelhouse
@@ -75,10 +75,11 @@ class Site:
         """A `fab` that runs beside the test; a signal to the process that is returned reaches fab itself."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")}
         environment |= {"FAIRLEAD_STATE": str(self.folder / "operator"), "PYTHONPATH": ""}
-        command = [sys.executable, "-m", "fabric", "-S", str(self.lan.ssh_config), *arguments]
+        # Who runs the tests in the background has Ctrl-C ignored, and a program inherits that for its first moments.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "fabric", "-S", str(self.lan.ssh_config)]
         operator = self.lan.operator
         return subprocess.Popen(
-            operator.command(command, cwd=self.project), env=environment, stdin=subprocess.DEVNULL,
+            operator.command([*command, *arguments], cwd=self.project), env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -120,6 +121,16 @@ class Site:
         )
         return {host: set(self.on(host, script, check=False).split()) for host in HOSTS}
 
+    def processes(self, host: str) -> dict[str, int]:
+        """Every process that the host's Supervisor keeps -> its pid; 0 when it does not run. And supervisord's own."""
+        script = (
+            "import json; from pathlib import Path; from deploy.processes import Supervisor;"
+            " s = Supervisor(Path('/opt/fairlead/shared/run/supervisor.sock'));"
+            " print(json.dumps({p.id: p.pid for p in s.processes()} | {'supervisord': s.pid()}))"
+        )
+        told: dict[str, int] = json.loads(self.on(host, f'cd /opt/fairlead/current && python3 -c "{script}"'))
+        return told
+
     def files(self, host: str) -> set[str]:
         """Every file, folder and link on a host where something could have been left."""
         return set(self.on(host, "find /etc /opt /home /root /srv /tmp /var /run -print 2>/dev/null").splitlines())
@@ -138,7 +149,10 @@ class Site:
 
 
 class Clients:
-    """Clients at the operator's place, as their own process: fresh, keep-alive and slow ones together."""
+    """Clients at the operator's place, as their own process: fresh, keep-alive and slow ones together.
+
+    They end with the `with` block, however that ends.
+    """
 
     def __init__(self, site: Site, rate: int = 120) -> None:
         script = Path(__file__).with_name("clients_of_balancer.py")
@@ -147,6 +161,13 @@ class Clients:
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": ""}
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
 
     def stop(self) -> dict[str, Any]:
         """sent, failed, reasons, p99_ms, max_ms."""

@@ -88,24 +88,24 @@ def test_the_same_content_changes_nothing(site: Site) -> None:
 
 def test_deploys_and_rollbacks_under_load_fail_no_request(site: Site) -> None:
     rounds = 20 if FULL else 1
-    clients = Clients(site, rate=400 if FULL else 60)
     deploys, rollbacks, restarts = [], [], []
-    for i in range(rounds):
-        site.change()
-        pending = site.fab("plan", expect=2) if i == 0 else None
-        assert pending is None or all(plan["restart"] for plan in pending["plan"].values())
-        before = site.releases()
-        done = site.fab("deploy")
-        deploys.append(done["seconds"])
-        everywhere(site, done["release"])
-        assert done["traffic"]["failed"] == 0, done["traffic"]
-        back = site.fab("rollback")
-        rollbacks.append(back["seconds"])
-        assert site.releases() == before
-        assert back["traffic"]["failed"] == 0, back["traffic"]
-        if i % 4 == 0:
-            restarts.append(site.fab("restart", "--programs", "balancer")["seconds"])
-    seen = clients.stop()
+    with Clients(site, rate=400 if FULL else 60) as clients:
+        for i in range(rounds):
+            site.change()
+            pending = site.fab("plan", expect=2) if i == 0 else None
+            assert pending is None or all(plan["restart"] for plan in pending["plan"].values())
+            before = site.releases()
+            done = site.fab("deploy")
+            deploys.append(done["seconds"])
+            everywhere(site, done["release"])
+            assert done["traffic"]["failed"] == 0, done["traffic"]
+            back = site.fab("rollback")
+            rollbacks.append(back["seconds"])
+            assert site.releases() == before
+            assert back["traffic"]["failed"] == 0, back["traffic"]
+            if i % 4 == 0:
+                restarts.append(site.fab("restart", "--programs", "balancer")["seconds"])
+        seen = clients.stop()
     print(f"deploys {deploys} s, rollbacks {rollbacks} s, balancer restarts {restarts} s; clients: {seen}")
     assert seen["failed"] == 0, seen["reasons"]
     assert seen["sent"] >= (100_000 if FULL else 500)
@@ -143,13 +143,13 @@ def test_a_broken_release_is_taken_back_and_fails_no_request(site: Site, kind: s
     path, breaks, reason = BROKEN[kind]
     good = (site.project / path).read_text()
     before = site.releases()
-    clients = Clients(site, rate=60)
-    (site.project / path).write_text(breaks(good))
-    try:
-        outcome = site.fab("deploy", expect=5)
-    finally:
-        (site.project / path).write_text(good)
-    seen = clients.stop()
+    with Clients(site, rate=60) as clients:
+        (site.project / path).write_text(breaks(good))
+        try:
+            outcome = site.fab("deploy", expect=5)
+        finally:
+            (site.project / path).write_text(good)
+        seen = clients.stop()
     print(f"{kind}: {outcome['seconds']} s, {seen}")
     assert reason in json.dumps(outcome["hosts"]) + outcome["summary"]
     assert seen["failed"] == 0, seen["reasons"]
@@ -213,6 +213,34 @@ def test_a_host_that_is_off_is_skipped_and_brought_along_later(site: Site) -> No
     later = site.fab("deploy")
     assert results(later)["n3"] == "changed"
     everywhere(site, done["release"])
+
+
+def test_whatever_is_killed_is_started_again(site: Site) -> None:
+    rng = random.Random(100)
+    ports = {"lb": (8080, 8081), "dash": (8090,), "n1": (5001,), "n2": (5002,), "n3": (5003,)}
+    before = {host: site.processes(host) for host in HOSTS}
+    rounds = 100 if FULL else 4
+    took = []
+    for i in range(rounds):
+        host = rng.choice(HOSTS)
+        told = site.processes(host)
+        program = rng.choice([name for name in told if name != "supervisord"])
+        asked = [f"curl -sf -m 3 -o /dev/null 127.0.0.1:{port}/-/health" for port in ports[host]]
+
+        def back(host: str = host, program: str = program, pid: int = told[program], asked: list[str] = asked) -> bool:
+            well = site.on(host, " && ".join([*asked, "echo well"]), check=False).strip() == "well"
+            return well and site.processes(host)[program] not in (0, pid)
+
+        began = time.monotonic()
+        site.on(host, f"kill -9 {told[program]}")
+        site.until(back, 60, f"kill {i}: {program} on {host}")
+        took.append(time.monotonic() - began)
+    print(f"{rounds} kills, {len(took)} recoveries, the slowest in {max(took):.1f} s")
+    for host in HOSTS:
+        after = site.processes(host)
+        assert after.keys() == before[host].keys()
+        assert after["supervisord"] == before[host]["supervisord"]
+    assert site.fab("status")["exit"] == 0
 
 
 def test_teardown_leaves_nothing(site: Site) -> None:
