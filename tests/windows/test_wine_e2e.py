@@ -1,9 +1,8 @@
-"""Our programs on Windows' own CPython, under Wine: all of them can be imported, and those that only ask can be run.
+"""Our programs on Windows' own CPython, under Wine: all of them can be imported, and one that only asks can be run.
 
 Whether a real Windows agrees, docs/windows.md says what was shown and what not.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,10 +37,3 @@ def test_check_says_whether_a_config_is_good(wine: Wine, tmp_path: Path, text: s
     done = wine.run([wine.python, "-m", "balancer.cli", "check", "--config", windows_path(config)])
     assert done.returncode == code, done
     assert "Traceback" not in done.stderr
-
-
-def test_status_tells_that_nothing_runs(wine: Wine, tmp_path: Path) -> None:
-    env = {"FAIRLEAD_STATE": windows_path(tmp_path)}
-    done = wine.run([wine.python, "-m", "deploy.keeper", "status", "--json"], env)
-    assert done.returncode == 3, done
-    assert json.loads(done.stdout)["running"] is False
