@@ -38,6 +38,15 @@ def shell(wine: Wine, programs: Path) -> str:
     return f"{STAND_INS / 'shell.sh'} {wine.prefix} {programs}"
 
 
+def boot(host: Host) -> None:
+    """Its first login makes the prefix, and from then on Wine's server stays: a Windows that runs already."""
+    assert host.shell is not None
+    env = {"WINEPREFIX": "/root/wine", "SSH_ORIGINAL_COMMAND": "ver"}
+    said = host.run(host.shell.split(), env=env, timeout_s=120).stdout
+    assert "Windows" in said, said
+    host.run(["wineserver", "-p1500"], env=env, check=False)  # 2: one runs, and is told so
+
+
 def told(host: Host) -> Any:
     """What netsh and schtasks have been told there: rules and tasks."""
     return json.loads(host.run(["cat", f"{DRIVE}/administration.json"]).stdout)
