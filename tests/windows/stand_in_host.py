@@ -39,12 +39,10 @@ def shell(wine: Wine, programs: Path) -> str:
 
 
 def boot(host: Host) -> None:
-    """Its first login makes the prefix, and from then on Wine's server stays: a Windows that runs already."""
+    """Its first login makes the prefix and starts Wine's server, which stays: a Windows that runs already."""
     assert host.shell is not None
-    env = {"WINEPREFIX": "/root/wine", "SSH_ORIGINAL_COMMAND": "ver"}
-    said = host.run(host.shell.split(), env=env, timeout_s=120).stdout
+    said = host.run(host.shell.split(), env={"SSH_ORIGINAL_COMMAND": "ver"}, timeout_s=120).stdout
     assert "Windows" in said, said
-    host.run(["wineserver", "-p1500"], env=env, check=False)  # 2: one runs, and is told so
 
 
 def told(host: Host) -> Any:

@@ -13,6 +13,8 @@ if [ ! -e /root/wine ]; then
         cp -rs "$1/drive_c/." /root/wine.new/drive_c/
         cp --remove-destination "$2"/* /root/wine.new/drive_c/python/
         mv /root/wine.new /root/wine
+        # What runs on from here must not hold a login's streams.
+        { wineserver -p3000 && wine wineboot; } </dev/null >/dev/null 2>&1 9>&-
         ln -s /root/wine/drive_c /C:
     fi
     exec 9>&-
