@@ -141,7 +141,7 @@ def audit(command: Command) -> None:
         found = reach.on_all("audit", last=int(command.options.get("lines") or 20))
     for host in command.hosts:
         told = found.get(host)
-        for line in told if isinstance(told, list) else []:
+        for line in told if isinstance(told, list) and not command.options.get("json") else []:
             command.report.print(f"{host}: {line}")
     command.outcome.hosts = [row for row in command.outcome.hosts if row.result]
     command.outcome.more["audit"] = {h: v for h, v in found.items() if isinstance(v, list)}
