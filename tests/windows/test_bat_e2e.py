@@ -123,7 +123,7 @@ def test_the_fleet_starts_and_is_well(fleet: WineFleet) -> None:
     assert set(status) == set(Status.__annotations__)
     assert {frozenset(program) for program in status["programs"]} == {frozenset(ProgramStatus.__annotations__)}
     assert [program["name"] for program in status["programs"]] == list(fleet.ports())
-    broken = fleet.folder / "a b.json"
+    broken = fleet.folder / "broken.json"
     broken.write_text("{")
     done = fleet.bat("fairlead", "check", "--config", windows_path(broken))
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done
