@@ -70,9 +70,13 @@ def watched(environ: dict[str, Any]) -> Iterator[None]:
     waiting = getcurrent()
     watcher = get_hub().loop.io(sock.fileno(), 1)  # 1: READ
 
+    # Under gevent's socket lies the plain non-blocking one. Windows has no MSG_DONTWAIT: gevent's would wait here, in
+    # the loop itself, whenever the event came for nothing.
+    peek = getattr(sock, "_sock", sock).recv
+
     def readable() -> None:
         try:
-            gone = not sock.recv(1, _PEEK)
+            gone = not peek(1, _PEEK)
         except BlockingIOError:
             return
         except OSError:

@@ -108,10 +108,11 @@ def logs(session: Session, names: list[str], lines: int, after: dict[str, int]) 
     return found
 
 
-def execute(session: Session, command: str, limit_s: float) -> dict[str, Any]:
+def execute(session: Session, command: str) -> dict[str, Any]:
     """Run a shell command as this connection's account: {"status", "output"}; its whole group ends at the limit."""
     import subprocess
 
+    limit_s = session.left_s()
     process = subprocess.Popen(
         command, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,

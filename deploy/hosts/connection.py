@@ -98,6 +98,7 @@ class Connection:
         threading.Thread(target=self._read, args=(channel,), daemon=True).start()
         threading.Thread(target=self._beat, daemon=True).start()
         hello: dict[str, Any] = self.call("hello", fleet=self._access.fleet, who=self._access.who, limit_s=15)
+        hello["machine"]["ahead_s"] = hello["machine"]["now"] - time.time()  # now: others may be slow to connect
         return hello
 
     def _connect(self, user: str | None) -> fabric.Connection:

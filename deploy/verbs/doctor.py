@@ -1,6 +1,5 @@
 """doctor: what is wrong with the hosts, and the one command that puts each thing right."""
 
-import time
 from typing import Any
 
 from cluster.errors import FairleadError
@@ -56,7 +55,7 @@ def _one(command: Command, reach: Reach, host: str, say: Any) -> None:
     if not deployed["set_up"]:
         say(host, "is not set up", f"fab setup --hosts {host}")
         return
-    skew_s = machine["now"] - time.time()
+    skew_s = machine["ahead_s"]
     if abs(skew_s) > CLOCK_S:
         say(host, f"its clock is {skew_s:+.0f} s off ours", "sudo timedatectl set-ntp true, on that machine")
     if deployed["free_bytes"] < LEAST_BYTES:

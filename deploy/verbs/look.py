@@ -42,8 +42,11 @@ def status(command: Command) -> None:
             seen = _seen(program["name"], shots)
             bad = not program["well"] or program["release"] != current
             if bad:
-                ill.append(f"{program['name']} on {host}")
                 row.result, row.detail = "failed", f"{program['name']}: {program['state']}, {program['answer']}"
+            elif down := _down(program["name"], shots):
+                bad, row.result, row.detail = True, "failed", f"{down}; `fab doctor` says what is between them"
+            if bad:
+                ill.append(f"{program['name']} on {host}")
             table.add_row(
                 host, program["name"], program["state"], str(program["pid"] or "-"), f"{program['uptime_s']:.0f} s",
                 program["release"] or "-", program["answer"], seen, style="red" if bad else "",
@@ -69,6 +72,18 @@ def _seen(program: str, shots: dict[str, Any]) -> str:
             if f"node-{node['name']}" == program:
                 words.append(f"{node['state']}" if len(shots) == 1 else f"{name}: {node['state']}")
     return ", ".join(words)
+
+
+def _down(program: str, shots: dict[str, Any]) -> str:
+    """What a balancer's probes say of a node that they do not get an answer from; "" when they do.
+
+    On its own host it may answer all the same: probes go through both firewalls and the network, as requests do.
+    """
+    for name, shot in shots.items():
+        for node in shot["nodes"] if shot else []:
+            if f"node-{node['name']}" == program and node["health"] == "down":
+                return f"{program} answers on its host, but is down for balancer {name} ({node['cause']})"
+    return ""
 
 
 def releases(command: Command) -> None:
@@ -126,7 +141,7 @@ def audit(command: Command) -> None:
         found = reach.on_all("audit", last=int(command.options.get("lines") or 20))
     for host in command.hosts:
         told = found.get(host)
-        for line in told if isinstance(told, list) else []:
+        for line in told if isinstance(told, list) and not command.options.get("json") else []:
             command.report.print(f"{host}: {line}")
     command.outcome.hosts = [row for row in command.outcome.hosts if row.result]
     command.outcome.more["audit"] = {h: v for h, v in found.items() if isinstance(v, list)}

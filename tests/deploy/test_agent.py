@@ -249,7 +249,7 @@ def test_the_agent_needs_the_standard_library_alone_and_leaves_no_file(tmp_path:
     command = command.replace("-I -c", "-I -S -c")
     asked = [
         {"id": 1, "op": "hello", "args": {"fleet": "x", "who": "me"}, "limit_s": 5},
-        {"id": 2, "op": "execute", "args": {"command": "echo out; exit 3", "limit_s": 5}, "limit_s": 9},
+        {"id": 2, "op": "execute", "args": {"command": "echo out; exit 3"}, "limit_s": 9},
     ]
     lines = b"".join(json.dumps(request).encode() + b"\n" for request in asked)
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
