@@ -7,7 +7,7 @@ Nothing is held whole: a body goes on as it comes, and who reads slowly slows th
 """
 
 import http
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from balancer.hedge import Hedge, Overtaken
@@ -354,7 +354,7 @@ class Attempt:
         request, client = self.request, self.client
         if self.path.draining:
             client.keep = False
-        lines = [parser.head_for_client()]
+        lines = [parser.head_for_client(time())]
         if chunked:
             lines.append(b"Transfer-Encoding: chunked")
         if not client.keep:

@@ -6,7 +6,6 @@ The counterpart of http1_request.py. RFC 9110 section 7.6, RFC 9112 section 6.
 import http
 import re
 from email.utils import formatdate
-from time import time
 from typing import Any, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -101,14 +100,14 @@ class ResponseParser:
         """The body will not be fed: the next answer begins with the next byte."""
         self._parser = HttpResponseParser(self)
 
-    def head_for_client(self) -> bytes:
-        """Status line and fields without those between neighbours, each with its CRLF but the last."""
+    def head_for_client(self, now: float) -> bytes:
+        """Status line and fields without those between neighbours, CRLF between them. `now`: time.time()."""
         if self._for_client:
             return self._for_client
         reason = self.reason or _REASONS.get(self.status, b"")
         lines = [b"HTTP/1.1 %d %s" % (self.status, reason), *self.lines]
         if not self.dated:
-            lines.append(date_line(time()))
+            lines.append(date_line(now))
         if self.length is not None and self.status != http.HTTPStatus.NO_CONTENT:
             lines.append(b"Content-Length: %d" % self.length)
         return b"\r\n".join(lines)
@@ -144,7 +143,7 @@ class ResponseParser:
         if not (self.head_complete and self.keep_alive) or self.length is None or self.status in _WITHOUT_BODY:
             return None
         end = data.find(b"\r\n\r\n") + 4
-        return _Head(data[:end], self.status, self.lines, self.length, self.head_for_client())
+        return _Head(data[:end], self.status, self.lines, self.length, self.head_for_client(0))
 
     def _parse(self, data: bytes) -> bytes:
         if self._held:

@@ -1,7 +1,6 @@
-"""config.json: the one description of the fleet.
+"""config.json: the one description of the fleet. Units are in the names; defaults stand here and nowhere else.
 
-Field descriptions are the user's documentation: `docs/config.md` and the JSON Schema are generated from them
-(`python -m cluster.schema`). Units are in the names. Defaults stand here and nowhere else.
+Field descriptions are the user's documentation: `python -m cluster.schema` makes `docs/config.md` and the schema.
 """
 
 import ipaddress
@@ -165,8 +164,7 @@ class Retries(Model):
     budget: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Retries are at most this share of the requests (and 10 a second), so that they cannot multiply the load."""
     hedge_after_s: Annotated[float, Field(gt=0, le=60)] | None = None
-    """An idempotent request that had no answer for so long is sent to a second node too, and the first answer counts;
-    such requests are retries for `attempts` and `budget`. Left out: never."""
+    """An idempotent request without an answer for so long goes to a second node too, as a retry. Left out: never."""
 
 
 class Tls(Model):
@@ -294,8 +292,7 @@ class App(Model):
     path: RelativePath
     """Folder, relative to the project's."""
     requirements: RelativePath | None = None
-    """File in that folder with the packages it needs, for pip; they go into an environment of their own, whose
-    programs `command` finds first. Left out: the system's Python alone."""
+    """File there with packages for pip, which `command` finds first. Left out: the system's Python alone."""
 
 
 class Node(Model):

@@ -11,6 +11,7 @@ STARTS_PROCESSES = {"shared_fleet", "whole_fleet", "stub_fleet"}
 ONE_BY_ONE = {"lan", "windows"}  # folders whose tests count what is left on the machine, or share one Wine
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that uses one of the fixtures that start real processes is end-to-end, wherever it stands.
 

@@ -128,8 +128,8 @@ def test_supervisor_itself_listens_on_a_private_unix_socket_only(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["with space", "50%", "50%%s", "ünï", "a;b#c", "a,b=c", "(x)"])
-def test_folders_with_odd_names_come_through_unchanged(tmp_path: Path, name: str) -> None:
-    base = tmp_path / name
+def test_folders_with_odd_names_come_through_unchanged(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    base = tmp_path_factory.mktemp("d") / name  # short: a socket's path has at most 107 bytes
     base.mkdir()
     python = str(base / "bin" / "python")
     found = groups(supervisord_conf(fleet(), options(base, python=python)), base)
