@@ -8,18 +8,10 @@ from tests.fleet import RunningFleet, fleet_config, running
 
 STARTS_PROCESSES = {"shared_fleet", "whole_fleet", "stub_fleet"}
 
-ONE_BY_ONE = {"lan", "windows"}  # folders whose tests count what is left on the machine, or share one Wine
 
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that uses one of the fixtures that start real processes is end-to-end, wherever it stands.
-
-    With `-n 2` the tests of a file stay together, and so do those of a folder that would be in each other's way.
-    """
+    """A test that uses one of the fixtures that start real processes is end-to-end, wherever it stands."""
     for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in ONE_BY_ONE else str(item.path)))
         if STARTS_PROCESSES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.e2e)
 

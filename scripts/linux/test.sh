@@ -47,6 +47,6 @@ failed=0
 for check in "ruff check ." "ruff format --check ." mypy; do
     "$PYTHON" -m $check || { failed=1 && echo "FAILED: $check" >&2; }
 done
-# Most of the tests that start processes wait most of the time, so two go on beside each other.
-"$PYTHON" -m pytest -n 2 --dist loadgroup "$@" </dev/null || failed=$?
+# Most of the tests that start processes wait most of the time, so two files go on beside each other.
+"$PYTHON" -m pytest -n 2 --dist loadfile "$@" </dev/null || failed=$?
 exit "$failed"
