@@ -130,7 +130,8 @@ class Attempt:
             head = b""
             if request.complete and not request.chunks:
                 return True
-            if not request.chunks and not self.client.more_body(request, stream) and self._has_answered():
+            speaks = stream.readable() or not (request.chunks or self.client.more_body(request, stream))
+            if speaks and self._has_answered():
                 return False  # its answer counts, the rest of the body does not
             if monotonic() > exchange.started + self.path.timeouts.whole_s:
                 raise BadRequest("body_timeout", "the request took too long", http.HTTPStatus.REQUEST_TIMEOUT)
