@@ -27,7 +27,7 @@ def draw(rows: Sequence[Row], facts: str, path: Path) -> None:
 def picture(rows: Sequence[Row], facts: str) -> Figure:
     """One bar for each row whose scenario was measured with HAProxy, too."""
     shown = [row for row in rows if row["vs_haproxy"] is not None]
-    figure = Figure(figsize=(9, 1.4 + 0.22 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(9, 1.2 + 0.15 * len(shown)), layout="constrained")
     axes = figure.subplots()
     at, ticks, labels = 0.0, [], []
     for scenario, group in groupby(shown, key=lambda row: row["scenario"]):
@@ -35,7 +35,7 @@ def picture(rows: Sequence[Row], facts: str) -> Figure:
         for row in group:
             ratio = row["vs_haproxy"] or 0.0
             axes.barh(at, ratio, height=0.85, color=COLOURS[row["balancer"]])
-            axes.text(ratio, at, f" {ratio:.2f} {row['balancer']}", va="center", fontsize=7)
+            axes.text(ratio, at, f" {ratio:.2f} {row['balancer']}", va="center", fontsize=6)
             at += 1
         ticks.append((begin + at - 1) / 2)
         labels.append(scenario)
