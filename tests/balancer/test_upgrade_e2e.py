@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -68,11 +69,17 @@ def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningF
 
 
 def talk(fleet: RunningFleet, conversation: Any) -> Any:
+    """In a thread of its own: Playwright leaves a running loop in the one of the tests."""
+
     async def run() -> Any:
         async with connect(f"ws://127.0.0.1:{fleet.port}/chat", max_size=1 << 25, compression=None) as socket:
             return await conversation(socket)
 
-    return asyncio.run(asyncio.wait_for(run(), 30))
+    async def within_limit() -> Any:
+        return await asyncio.wait_for(run(), 30)
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(within_limit())).result()
 
 
 @pytest.mark.e2e
