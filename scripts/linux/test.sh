@@ -48,5 +48,5 @@ for check in "ruff check ." "ruff format --check ." mypy; do
     "$PYTHON" -m $check || { failed=1 && echo "FAILED: $check" >&2; }
 done
 # Most of the tests that start processes wait most of the time, so two files go on beside each other.
-"$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@" </dev/null || failed=$?
+"$PYTHON" -m pytest -n 2 --dist loadfile "$@" </dev/null || failed=$?
 exit "$failed"
