@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -59,17 +60,20 @@ class Served:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == line + b"\n"
 
-    def stop(self) -> int:
-        """Tell it to end, and wait. Its worker is told again and again: a signal in the instant before its event loop
-        falls asleep is seen at the next event, which is a beat in earnest and an hour away here."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+    def tell_to_end(self) -> None:
+        """Its worker is told again and again: a signal in the instant before its event loop falls asleep is seen at the
+        next event, which is a beat in earnest and an hour away here."""
         self.process.terminate()
-        while self.process.poll() is None:
-            for pid in children.read_text().split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGTERM)
-            time.sleep(0.1)
-        return self.process.returncode
+        threading.Thread(target=self._tell_worker, daemon=True).start()
+
+    def _tell_worker(self) -> None:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with suppress(OSError):  # it has ended
+            while True:
+                for pid in children.read_text().split():
+                    with suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGTERM)
+                time.sleep(0.1)
 
 
 @pytest.fixture
@@ -84,7 +88,8 @@ def test_a_signal_to_stop_wakes_it_and_a_connection_that_is_only_kept_does_not_h
     with closing(served.connect()) as kept:
         kept.request("POST", "/", b"first")
         assert kept.getresponse().read() == b"first"
-        assert served.stop() == 0
+        served.tell_to_end()
+        assert served.process.wait(60) == 0
         assert kept.sock.recv(100) == b""  # closed, and nothing was answered that nobody has asked
 
 
@@ -94,7 +99,7 @@ def test_a_request_in_hand_is_answered_before_it_ends(served: Served) -> None:
         client.putheader("Content-Length", "2")
         client.endheaders(b"1")
         served.until_it_says(b"in hand")
-        served.process.terminate()
+        served.tell_to_end()
         for _ in range(2 * SILENT_LOOKS):  # far more than it grants who is silent
             served.until_it_says(b"looks")
         client.send(b"2")
