@@ -120,7 +120,7 @@ class ResponseParser:
             return b""
         rest = self._parse(data)
         if begins:
-            self._again = self._learn(data) if self.length is not None and self.orca is None and self.dated else None
+            self._again = self._learn(data)
         return rest
 
     def _repeat(self, head: _Head, data: bytes) -> None:
@@ -140,10 +140,13 @@ class ResponseParser:
 
         llhttp, being strict, ends a head at an empty line with CRLF and nowhere else.
         """
-        if not (self.head_complete and self.keep_alive) or self.length is None or self.status in _WITHOUT_BODY:
+        if not (self.head_complete and self.keep_alive and self.dated) or self.orca is not None:
+            return None
+        if self.length is None or self.status in _WITHOUT_BODY:
             return None
         end = data.find(b"\r\n\r\n") + 4
-        return _Head(data[:end], self.status, self.lines, self.length, self.head_for_client(0))
+        self._for_client = self.head_for_client(0)  # with a date of its own; wanted for this answer, too
+        return _Head(data[:end], self.status, self.lines, self.length, self._for_client)
 
     def _parse(self, data: bytes) -> bytes:
         if self._held:
