@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,28 +63,38 @@ class Stubs:
         return lines[-1]
 
 
-@pytest.fixture(scope="session")
-def stub_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+@contextmanager
+def two_stubs(folder: Path, **balancer: Any) -> Iterator[Stubs]:
+    """The processes, for a file of tests or all of them. `balancer`: its settings."""
     nodes = [StubNode("s1"), StubNode("s2")]
     config = fleet_config(
-        [external(node) for node in nodes],
-        workers=1,
-        timeouts=SHORT,
-        limits={"body_bytes": 200_000_000},
-        health={"ejection": {"enabled": False}},
+        [external(node) for node in nodes], workers=1, health={"ejection": {"enabled": False}}, **balancer
     )
-    with running(tmp_path_factory.mktemp("stubs"), config) as fleet:
+    with running(folder, config) as fleet:
         yield Stubs(fleet, nodes)
     for node in nodes:
         node.close()
 
 
+@contextmanager
+def fresh(stubs: Stubs) -> Iterator[Stubs]:
+    """The stubs, answering `ok`; afterwards nothing is in flight and no stub met anything unforeseen."""
+    for node in stubs.nodes:
+        node.forget()
+    yield stubs
+    for node in stubs.nodes:
+        assert not node.failures, node.failures
+    stubs.fleet.idle(within_s=10)
+
+
+@pytest.fixture(scope="session")
+def stub_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    with two_stubs(tmp_path_factory.mktemp("stubs"), timeouts=SHORT, limits={"body_bytes": 200_000_000}) as stubs:
+        yield stubs
+
+
 @pytest.fixture
 def stub_fleet(stub_processes: Stubs) -> Iterator[Stubs]:
-    """The stubs, answering `ok`; afterwards nothing is in flight and no stub met anything unforeseen."""
-    for node in stub_processes.nodes:
-        node.forget()
-    yield stub_processes
-    for node in stub_processes.nodes:
-        assert not node.failures, node.failures
-    stub_processes.fleet.idle(within_s=10)
+    """See `fresh`."""
+    with fresh(stub_processes) as stubs:
+        yield stubs

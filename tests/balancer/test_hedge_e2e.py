@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.balancer.conftest import SHORT, Stubs, external
-from tests.fleet import fleet_config, running
-from tests.stub_node import StubConnection, StubNode, answer
+from tests.balancer.conftest import SHORT, Stubs, fresh, two_stubs
+from tests.stub_node import StubConnection, answer
 
 pytestmark = pytest.mark.e2e
 
@@ -85,28 +84,15 @@ def says_when_second_is_gone(play: Play, connection: StubConnection) -> None:
 
 @pytest.fixture(scope="module")
 def hedging_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    nodes = [StubNode("s1"), StubNode("s2")]
-    config = fleet_config(
-        [external(node) for node in nodes],
-        workers=1,
-        timeouts=SHORT | {"first_byte_s": 20.0, "whole_s": 60},
-        retries={"hedge_after_s": 0.2},
-        health={"ejection": {"enabled": False}},
-    )
-    with running(tmp_path_factory.mktemp("hedge"), config) as fleet:
-        yield Stubs(fleet, nodes)
-    for node in nodes:
-        node.close()
+    timeouts = SHORT | {"first_byte_s": 20.0, "whole_s": 60}
+    with two_stubs(tmp_path_factory.mktemp("hedge"), timeouts=timeouts, retries={"hedge_after_s": 0.2}) as stubs:
+        yield stubs
 
 
 @pytest.fixture
 def stubs(hedging_processes: Stubs) -> Iterator[Stubs]:
-    for node in hedging_processes.nodes:
-        node.forget()
-    yield hedging_processes
-    for node in hedging_processes.nodes:
-        assert not node.failures, node.failures
-    hedging_processes.fleet.idle(within_s=10)
+    with fresh(hedging_processes) as stubs:
+        yield stubs
 
 
 @pytest.mark.parametrize("request_", [GET, PUT], ids=["get", "put"])
