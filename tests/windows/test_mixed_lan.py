@@ -67,6 +67,16 @@ def served_by(site: Site, count: int) -> list[str]:
     return said.splitlines()
 
 
+def replaced_under_load(site: Site, verb: str) -> None:
+    """Another release on every host, while clients ask: none of their requests fails."""
+    with Clients(site, rate=20) as clients:
+        done = site.fab(verb, within_s=WITHIN_S)
+        seen = clients.stop()
+    print(f"{verb} {done['seconds']} s, traffic {done.get('traffic')}; clients: {seen}")
+    assert set(results(done).values()) == {"changed"}
+    assert seen["failed"] == 0, seen["reasons"]
+
+
 def test_setup_and_the_first_deploy(site: Site) -> None:
     assert set(results(site.fab("setup", within_s=WITHIN_S)).values()) == {"changed"}
     first = site.fab("deploy", within_s=WITHIN_S)
@@ -93,13 +103,8 @@ def test_a_killed_program_comes_back(site: Site) -> None:
 if FULL:
 
     def test_a_deploy_under_load_fails_no_request(site: Site) -> None:
-        clients = Clients(site, rate=20)
         site.change()
-        done = site.fab("deploy", within_s=WITHIN_S)
-        seen = clients.stop()
-        print(f"deploy {done['seconds']} s, traffic {done['traffic']}; clients: {seen}")
-        assert set(results(done).values()) == {"changed"}
-        assert seen["failed"] == 0, seen["reasons"]
+        replaced_under_load(site, "deploy")
 
     def test_the_same_content_changes_nothing(site: Site) -> None:
         again = site.fab("deploy", within_s=WITHIN_S)
@@ -117,12 +122,7 @@ if FULL:
         assert all(line.startswith("200") for line in served_by(site, 8))
 
     def test_rollback_fails_no_request(site: Site) -> None:
-        clients = Clients(site, rate=20)
-        back = site.fab("rollback", within_s=WITHIN_S)
-        seen = clients.stop()
-        print(f"rollback {back['seconds']} s; clients: {seen}")
-        assert set(results(back).values()) == {"changed"}
-        assert seen["failed"] == 0, seen["reasons"]
+        replaced_under_load(site, "rollback")
 
     def test_what_is_in_hand_is_finished_when_a_node_is_restarted(site: Site) -> None:
         number = NODE_HOSTS.index("win1") + 1
