@@ -30,8 +30,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[RunningDashboard]:
-    made = RunningDashboard(tmp_path)
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RunningDashboard]:
+    """A test that needs another rate from the first poll on gives it as the parameter."""
+    made = RunningDashboard(tmp_path, rps=getattr(request, "param", 240.0))
     yield made.start()
     made.close()
 

@@ -305,8 +305,8 @@ def test_who_only_looks_has_no_controls(running: RunningDashboard, open_page: Op
     assert running.control.algorithm == "round_robin"
 
 
+@pytest.mark.parametrize("running", [0.0], indirect=True, ids=["no traffic yet"])
 def test_before_the_first_request_it_says_how_to_send_one(running: RunningDashboard, open_page: Open) -> None:
-    running.control.rps = 0
     page = open_page()
     expect(page.locator("#empty")).to_contain_text("No requests yet")
     expect(page.locator("#curl")).to_have_text(re.compile(r"^curl -i http://127\.0\.0\.1:\d+/$"))
