@@ -41,8 +41,8 @@ HOUSEKEEPING_S = 0.1
 
 def open_scoreboard(fleet: Fleet, balancer: Balancer) -> Scoreboard:
     """The scoreboard that a balancer's workers and its control process share."""
-    # During a reload old and new workers live side by side, and one of each may be dying.
-    slots = 2 * balancer.workers + 2
+    # At a reload or a handover old and new workers live side by side, at both in a row three sets of them.
+    slots = 3 * balancer.workers + 2
     board = Scoreboard.open(paths.scoreboard_file(balancer.name), [n.name for n in fleet.nodes], slots)
     for record, node in zip(board.nodes, fleet.nodes, strict=True):
         record.slots = node.known_slots

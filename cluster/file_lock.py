@@ -28,6 +28,11 @@ else:
         fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def take(fd: int) -> None:
+    """Lock an open file until it is closed; waits while another process has it."""
+    _take(fd, True)
+
+
 def take_at_once(fd: int) -> None:
     """Lock an open file until it is closed. BlockingIOError when another process has it."""
     _take(fd, False)

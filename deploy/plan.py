@@ -70,11 +70,11 @@ def wanted(fleet: Fleet, host: str) -> list[Wanted]:
         if program.role is Role.NODE:
             ours = fleet.node(program.part).runs is Runs.SIMULATED
         in_two = program.role is Role.BALANCER and not on_windows(fleet, host)
-        process = f"{program.name}_1" if in_two else program.name
+        processes = [f"{program.name}_0", f"{program.name}_1"] if in_two else [program.name]
         found.append(
             Wanted(
                 name=program.name,
-                process=f"{program.name}:{process}",
+                processes=[f"{program.name}:{process}" for process in processes],
                 port=program.port,
                 health_path=program.health_path,
                 scheme=program.scheme,
@@ -107,7 +107,7 @@ def trials(fleet: Fleet, host: str, system: HostSystem) -> list[Trial]:
         else:
             command += ["--host", LOOPBACK, "--port", "{port}"]
         values = render.environment(program, fleet, _options(fleet, host, PosixPath("{release}"), 0, system))
-        for name in ("FAIRLEAD_INHERIT", "FAIRLEAD_STATE"):
+        for name in ("FAIRLEAD_INHERIT", "FAIRLEAD_PAIR", "FAIRLEAD_STATE"):
             values.pop(name, None)
         if on_windows(fleet, host):
             values |= {"FAIRLEAD_PORT": "{port}", "PYTHONPATH": "{release};{env}"}
@@ -161,7 +161,8 @@ def _keeper_json(fleet: Fleet, host: str, system: HostSystem) -> str:
     programs = []
     for program in kept(fleet, host):
         values = render.environment(program, fleet, options)
-        values.pop("FAIRLEAD_INHERIT", None)
+        for name in ("FAIRLEAD_INHERIT", "FAIRLEAD_PAIR"):  # Supervisor's
+            values.pop(name, None)
         values |= {"FAIRLEAD_KEPT": "1", "PYTHONPATH": "{release};{env}"}
         argv = [options.python, "-m", *MODULES[program.role]]
         wait_s = render.STOP_WAIT_S[program.role]

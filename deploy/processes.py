@@ -11,15 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-HOLDER_SUFFIX = "-socket"
-"""Marks the process that only holds a balancer's listening socket."""
+from cluster import pair
+
+STANDBY_SUFFIX = "-standby"
+"""Marks, of the two processes of a balancer, the one that waits to take over."""
 
 
 class Process(NamedTuple):
     """One process, as Supervisor says."""
 
     name: str
-    """As people see it; see `shown_name`."""
+    """As people see it; see `shown_names`."""
     id: str
     """As Supervisor's commands want it: `group:name`."""
     state: str
@@ -34,14 +36,20 @@ class Process(NamedTuple):
     """Path of its log file."""
 
 
-def shown_name(group: str, name: str) -> str:
-    """The name of a process for people.
+def shown_names(pids: dict[str, int], state: Path) -> dict[str, str]:
+    """The names of processes for people, of {`group:name`: pid, 0 when it does not run}.
 
-    A balancer is a group of two: process 0 holds the listening socket, process 1 is the balancer.
+    A balancer is a group of two (cluster/pair.py): the one that serves has the group's name. When neither does, the
+    first has it.
     """
-    if name == f"{group}_0":
-        return group + HOLDER_SUFFIX
-    return group if name == f"{group}_1" else name
+    names, groups = dict[str, str](), dict[str, list[str]]()
+    for process in pids:
+        groups.setdefault(process.partition(":")[0], []).append(process)
+    for group, members in groups.items():
+        serving = pair.read_pid(pair.serving_file(state, group)) if len(members) > 1 else 0
+        first = next((member for member in members if serving and pids[member] == serving), members[0])
+        names |= {member: group if member == first else group + STANDBY_SUFFIX for member in members}
+    return names
 
 
 class SupervisorGone(Exception):
@@ -53,6 +61,7 @@ class Supervisor:
 
     def __init__(self, path: Path, timeout_s: float = 5.0) -> None:
         self._transport = _UnixTransport(str(path), timeout_s)
+        self._state = path.parent
 
     def pid(self) -> int:
         """supervisord's own process id."""
@@ -60,10 +69,12 @@ class Supervisor:
 
     def processes(self) -> list[Process]:
         """Every process, in the order of the configuration."""
+        found = {f"{info['group']}:{info['name']}": info for info in self._infos()}
+        names = shown_names({key: info["pid"] for key, info in found.items()}, self._state)
         return [
             Process(
-                name=shown_name(info["group"], info["name"]),
-                id=f"{info['group']}:{info['name']}",
+                name=names[key],
+                id=key,
                 state=info["statename"],
                 pid=info["pid"],
                 started_at=float(info["start"]),
@@ -72,8 +83,11 @@ class Supervisor:
                 description=info["spawnerr"] or info["description"],
                 log=info["stdout_logfile"] or info["stderr_logfile"],
             )
-            for info in cast(list[dict[str, Any]], self._call("getAllProcessInfo"))
+            for key, info in found.items()
         ]
+
+    def _infos(self) -> list[dict[str, Any]]:
+        return cast(list[dict[str, Any]], self._call("getAllProcessInfo"))
 
     def stop(self, process_id: str) -> None:
         """Begin to stop one process; returns at once. Stopping what does not run is no error."""

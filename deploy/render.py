@@ -107,6 +107,7 @@ def environment(program: Program, fleet: Fleet, options: Options) -> dict[str, s
         values["FAIRLEAD_BALANCER"] = program.part
     if program.role is Role.BALANCER:
         values["FAIRLEAD_INHERIT"] = "1"
+        values["FAIRLEAD_PAIR"] = program.name
     if program.role is Role.NODE:
         values["FAIRLEAD_NODE"] = program.part
     if program.role is Role.LISTENER and fleet.dashboard:

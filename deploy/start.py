@@ -178,7 +178,7 @@ _NO_HELP = " (process log may have details)"
 
 def _how_it_ended(here: Here, name: str) -> str:
     """Exit status or signal, which Supervisor writes into its log and tells nobody; "" when it is not there."""
-    ended = re.compile(rf"exited: {re.escape(name)}(?:_1)? \((.+); not expected\)")
+    ended = re.compile(rf"exited: {re.escape(name)}(?:_[01])? \((.+); not expected\)")
     found = [match[1] for line in tail(here.logs / "supervisord.log", 100) if (match := ended.search(line))]
     return f" ({found[-1]})" if found else ""
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 from deploy import procfs
 from deploy.fleet_here import Here
-from deploy.processes import HOLDER_SUFFIX, Process, Supervisor, SupervisorGone
+from deploy.processes import STANDBY_SUFFIX, Process, Supervisor, SupervisorGone
 from deploy.render import STOP_WAIT_S
 
 MARGIN_S = 5.0
@@ -61,11 +61,10 @@ def _without_supervisor(here: Here) -> int:
 
 
 def _stop_in_order(supervisor: Supervisor, processes: list[Process]) -> None:
-    """Balancers first, while the nodes behind them can still finish what is in flight; then the rest at once."""
-    holders = [p for p in processes if p.name.endswith(HOLDER_SUFFIX)]
-    balancers = [p for p in processes if p.id.endswith("_1") and p.name + HOLDER_SUFFIX in {h.name for h in holders}]
-    first = {p.id for p in [*holders, *balancers]}
-    for batch in ([p for p in processes if p.id in first], [p for p in processes if p.id not in first]):
+    """Who would take over, then the balancers, while nodes can still finish what is in flight; then the rest."""
+    standbys = [p for p in processes if p.name.endswith(STANDBY_SUFFIX)]
+    balancers = [p for p in processes if p.name + STANDBY_SUFFIX in {standby.name for standby in standbys}]
+    for batch in (standbys, balancers, [p for p in processes if p not in standbys and p not in balancers]):
         for process in batch:
             supervisor.stop(process.id)
         ids = {process.id for process in batch}

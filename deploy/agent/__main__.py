@@ -1,6 +1,7 @@
 """The operations that the operator's side may ask for, by name; started by `hosts/` through the SSH connection."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -99,8 +100,9 @@ def logs(session: Session, names: list[str], lines: int, after: dict[str, int]) 
     """The end of each log file: {name: {"lines": [...], "size": bytes}}; with `after` what came since that size."""
     found = {}
     for path in sorted(session.place.logs.glob("*.log")):
-        name = path.stem.removesuffix("_1")
-        if not names or name in names:
+        name = path.stem
+        program = re.sub(r"_[01]$", "", name)  # of a balancer's two processes each has its log
+        if not names or name in names or program in names:
             size = path.stat().st_size
             mark = after.get(name)
             said = tail(path, 10_000 if mark is not None else lines, mark or 0) if mark != size else []

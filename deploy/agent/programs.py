@@ -1,26 +1,22 @@
 """The programs of a host under Supervisor: restart one and see that it is well, all of them at a glance."""
 
-import http.client
-import json
-import socket
-import ssl
 import time
 from pathlib import Path
 from typing import Any, TypedDict
 
+from cluster import pair
+from deploy.agent.gate import Gate, ask, until_open
 from deploy.agent.machine import Supervises
-from deploy.agent.place import Refused, tail
+from deploy.agent.place import Refused
 from deploy.agent.session import Session
-from deploy.processes import Process, SupervisorGone
+from deploy.processes import STANDBY_SUFFIX, Process, SupervisorGone
 
-LOG_LINES = 12
 STOPPED = ("STOPPED", "EXITED", "FATAL")
 """Supervisor's states of a process that has ended."""
 PASSES = 2
 """So many good answers in a row, by the same process, make a program well."""
 SETTLED_S = 2.0
 """A program younger than that may not yet hear the signal to stop, and would have to be killed in the end."""
-POLL_S = 0.06
 PASSES_WITHOUT_PORT = 6
 """The same for a program that cannot be asked: it must just live on for a while."""
 
@@ -29,7 +25,7 @@ class Wanted(TypedDict):
     """A program as the operator's plan describes it (`deploy.plan.wanted`)."""
 
     name: str  # as shown, and Supervisor's group
-    process: str  # Supervisor's `group:name` of the process to restart
+    processes: list[str]  # Supervisor's `group:name` of each; a balancer has two, of which one serves
     port: int | None
     health_path: str | None
     scheme: str
@@ -52,7 +48,7 @@ def restart(session: Session, programs: list[Wanted], release: str) -> dict[str,
     one is not.
 
     At once, because starting takes a program far longer than it takes Supervisor, and one waits for another's start
-    no longer than for its own.
+    no longer than for its own. Of a balancer the process that stands by is started anew first, and takes over.
     """
     began = time.monotonic()
     rpc = supervisor(session)
@@ -61,39 +57,51 @@ def restart(session: Session, programs: list[Wanted], release: str) -> dict[str,
     except ValueError as error:
         raise Refused("gate", f"Supervisor cannot use the new configuration: {error}") from None
     known = {p.id: p for p in rpc.processes()}
-    marks = {program["name"]: _log_size(known.get(program["process"])) for program in programs}
-    to_add, to_start, stopping = [], [], set[str]()
+    marks = {process.id: _log_size(process) for process in known.values()}
     for program in programs:
-        group, process = program["name"], known.get(program["process"])
-        if group in added:
-            to_add.append(group)
-        elif group in changed:
-            remove_group(session, rpc, group)
-            to_add.append(group)
-        elif process is None:
-            raise Refused("gate", f"Supervisor knows no program {group}")
-        elif not (process.pid and _of_this_turn(session, process, release)):
+        if program["name"] in changed:
+            remove_group(session, rpc, program["name"])
+    to_add = [program["name"] for program in programs if program["name"] in {*added, *changed}]
+    to_start, to_relieve = list[Process](), list[Process]()
+    for program in programs:
+        if program["name"] in to_add:
+            continue
+        processes = [known[one] for one in program["processes"] if one in known]
+        if not processes:
+            raise Refused("gate", f"Supervisor knows no program {program['name']}")
+        for process in processes:
             # One that runs this release already is this turn's: Supervisor was started just now, or brought back one
             # that had died.
-            to_start.append(process)
-            stopping.add(process.id)
-    if stopping:
-        session.note(f"restarts {', '.join(p.name for p in to_start)}")
-        youngest_s = min((p.uptime_s for p in to_start if p.pid), default=SETTLED_S)
+            if not (process.pid and _of_this_turn(session, process, release)):
+                (to_relieve if _serves_one_of_two(session, process) else to_start).append(process)
+    stale = [*to_start, *to_relieve]
+    if stale:
+        session.note(f"restarts {', '.join(process.name for process in stale)}")
+        youngest_s = min((process.uptime_s for process in stale if process.pid), default=SETTLED_S)
         time.sleep(max(0.0, SETTLED_S - youngest_s))
-        for process in to_start:
-            rpc.stop(process.id)
     for group in to_add:
         session.note(f"starts {group}")
         rpc.add(group)
-    _start_as_they_stop(session, rpc, stopping)
+    _start_anew(session, rpc, to_start)
+    until_open(session, rpc, [_standby_gate(session, process.name) for process in to_relieve], marks)
+    _start_anew(session, rpc, to_relieve)
     session.note(f"waits for {', '.join(program['name'] for program in programs)}")
-    pids = _until_well(session, rpc, programs, release, marks)
-    return {"pids": pids, "took_s": round(time.monotonic() - began, 3)}
+    gates = [_gate(session, program, release) for program in programs]
+    until_open(session, rpc, gates, marks)
+    return {"pids": {gate.name: gate.pid for gate in gates}, "took_s": round(time.monotonic() - began, 3)}
 
 
-def _start_as_they_stop(session: Session, rpc: Supervises, stopping: set[str]) -> None:
-    """Start each process again as soon as it has ended, whatever the others need."""
+def _serves_one_of_two(session: Session, process: Process) -> bool:
+    """Whether it is the process of a balancer that serves while the other one stands by."""
+    serving = pair.read_pid(pair.serving_file(session.place.state, process.id.partition(":")[0]))
+    return process.pid == serving != 0
+
+
+def _start_anew(session: Session, rpc: Supervises, processes: list[Process]) -> None:
+    """Stop all, and start each again as soon as it has ended, whatever the others need."""
+    for process in processes:
+        rpc.stop(process.id)
+    stopping = {process.id for process in processes}
     while stopping:
         for process in rpc.processes():
             if process.id in stopping and process.state in STOPPED:
@@ -126,57 +134,15 @@ def _until_stopped(session: Session, rpc: Supervises, ids: set[str]) -> None:
         time.sleep(0.03)
 
 
-def _until_well(
-    session: Session, rpc: Supervises, programs: list[Wanted], release: str, marks: dict[str, int]
-) -> dict[str, int]:
-    """The pid of each well process. Refused("gate") for the first that cannot become well."""
-    gates = [_Gate(program) for program in programs]
-    while waiting := [gate for gate in gates if not gate.open]:
-        if session.left_s() <= 0.1:
-            break
-        found = {p.id: p for p in rpc.processes()}
-        for gate in waiting:
-            gate.look(session, found[gate.program["process"]], release)
-        if any(gate.broken for gate in gates):
-            break
-        time.sleep(POLL_S)
-    for gate in sorted(gates, key=lambda gate: not gate.broken):
-        if not gate.open:
-            log = {p.id: p.log for p in rpc.processes()}[gate.program["process"]]
-            name = gate.program["name"]
-            raise Refused("gate", f"{name}: {gate.said}", tail(Path(log), LOG_LINES, marks[name]))
-    return {gate.program["name"]: gate.pid for gate in gates}
+def _gate(session: Session, program: Wanted, release: str) -> Gate:
+    passes = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
+    return Gate(program["name"], passes, lambda process: look(session, process, program, release))
 
 
-class _Gate:
-    """Lets a program that was started pass after so many good answers in a row."""
-
-    def __init__(self, program: Wanted) -> None:
-        self.program = program
-        self.pid = 0
-        self.said = "no answer"
-        self.broken = False
-        self._left = self._enough = PASSES if program["port"] is not None else PASSES_WITHOUT_PORT
-        self._ends = set[float]()
-
-    @property
-    def open(self) -> bool:
-        return self._left <= 0
-
-    def look(self, session: Session, process: Process, release: str) -> None:
-        """Once more."""
-        if process.state in ("BACKOFF", "FATAL", "EXITED"):
-            self._ends.add(process.stopped_at or process.started_at)
-            self.said = f"it ends right after its start ({process.description})"
-            self.broken = process.state == "FATAL" or len(self._ends) > 1
-        if not process.pid or self.broken:
-            return
-        well, answer = look(session, process, self.program, release)
-        self.said = answer or self.said
-        if not well or process.pid != self.pid:
-            self._left = self._enough
-        self._left -= well
-        self.pid = process.pid
+def _standby_gate(session: Session, group: str) -> Gate:
+    """Opens when a process of that balancer is ready to take over."""
+    file = pair.standby_file(session.place.state, group)
+    return Gate(group + STANDBY_SUFFIX, 1, lambda process: (pair.read_pid(file) == process.pid, "it never stood by"))
 
 
 def look(session: Session, process: Process, program: Wanted, release: str) -> tuple[bool, str]:
@@ -193,38 +159,6 @@ def look(session: Session, process: Process, program: Wanted, release: str) -> t
     return True, answer
 
 
-def ask(port: int, path: str | None, scheme: str = "http", timeout_s: float = 2.0) -> tuple[bool, str, str]:
-    """GET a program's health path on loopback: well, what it said, the release it named ("" when none)."""
-    try:
-        if path is None:
-            with socket.create_connection(("127.0.0.1", port), timeout_s):
-                return True, "port open", ""
-        connection: http.client.HTTPConnection
-        if scheme == "https":  # by its loopback address, which no certificate names
-            unchecked = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout_s, context=unchecked)
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-        try:
-            connection.request("GET", path, headers={"Connection": "close"})
-            response = connection.getresponse()
-            body = response.read(65536)
-        finally:
-            connection.close()
-    except ConnectionRefusedError:
-        return False, "nothing listens", ""
-    except TimeoutError:
-        return False, f"no answer within {timeout_s:g} s", ""
-    except (OSError, http.client.HTTPException) as error:
-        return False, str(error) or type(error).__name__, ""
-    try:
-        told = json.loads(body).get("release", "")
-    except (ValueError, AttributeError):
-        told = ""
-    well = 200 <= response.status < 400
-    return well, f"{response.status} {response.reason}{'' if well else f' at {path}'}", str(told)
-
-
 def _log_size(process: Process | None) -> int:
     try:
         return Path(process.log).stat().st_size if process else 0
@@ -239,11 +173,10 @@ def states(session: Session, programs: list[Wanted]) -> dict[str, Any]:
         supervisor_pid, processes = rpc.pid(), rpc.processes()
     except SupervisorGone:
         supervisor_pid, processes = 0, []
-    seen = {process.id: process for process in processes}
-    wanted = {program["process"]: program for program in programs}
+    seen = {process.name: process for process in processes}
     rows = []
-    for process_id, program in wanted.items():
-        process = seen.get(process_id)
+    for program in programs:
+        process = seen.get(program["name"])
         if process is None or not process.pid:
             state = process.state if process else "missing"
             said = process.description if process else "Supervisor does not know it"

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.agent import programs
+from deploy.agent import gate, programs
 from deploy.agent.place import Refused, room, write
 from deploy.agent.session import Session
 from deploy.processes import Process, SupervisorGone
@@ -156,7 +156,7 @@ def abort(session: Session) -> dict[str, Any]:
         rpc = programs.supervisor(session)
         known = {p.id: p for p in rpc.processes()}
         wanted: list[programs.Wanted] = json.loads((place.folder(before) / "host" / "programs.json").read_text())
-        others = [p for p in wanted if not _runs(session, known.get(p["process"]), before)]
+        others = [p for p in wanted if not all(_runs(session, known.get(one), before) for one in p["processes"])]
         try:
             programs.restart(session, others, before)
             restarted = [program["name"] for program in others]
@@ -267,5 +267,5 @@ def _run(session: Session, command: list[str], what: str) -> None:
         env={**environment, "PIP_CONFIG_FILE": os.devnull},
     )  # fmt: skip
     if done.returncode:
-        log = (done.stderr or done.stdout).strip().splitlines()[-programs.LOG_LINES :]
+        log = (done.stderr or done.stdout).strip().splitlines()[-gate.LOG_LINES :]
         raise Refused("gate", f"{what} cannot build the environment: {log[-1] if log else 'no reason given'}", log)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypedDict
 
-from deploy.agent import programs
+from deploy.agent import gate
 from deploy.agent.place import Refused, tail
 from deploy.agent.session import Session
 
@@ -92,7 +92,7 @@ def _boot(session: Session, release: str, trial: Trial, scratch: Path) -> None:
             if process.poll() is not None:
                 said = f"it ended with status {process.returncode}"
                 break
-            well, answer, told = programs.ask(port, trial["health_path"], trial["scheme"])
+            well, answer, told = gate.ask(port, trial["health_path"], trial["scheme"])
             if well and (not trial["ours"] or told == release):
                 return
             said = answer if not well else f"it says that it is release {told or 'unknown'}, not {release}"
@@ -103,7 +103,7 @@ def _boot(session: Session, release: str, trial: Trial, scratch: Path) -> None:
                 break
     finally:
         _end(session, process, gently=not trial["ours"])
-    lines = tail(log, programs.LOG_LINES)
+    lines = tail(log, gate.LOG_LINES)
     if trial["check"]:
         lines = _reason([filled(word) for word in trial["check"]], folder, environment) or lines
     raise Refused("gate", f"the new {trial['name']} does not come up on trial: {said}", lines)
@@ -116,7 +116,7 @@ def _reason(command: list[str], folder: Path, environment: dict[str, str]) -> li
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20
         )
         if done.returncode:
-            return (done.stderr or done.stdout).strip().splitlines()[-programs.LOG_LINES :]
+            return (done.stderr or done.stdout).strip().splitlines()[-gate.LOG_LINES :]
     return []
 
 

@@ -6,7 +6,14 @@ import zipfile
 
 from cluster.paths import PROJECT
 
-PARTS = ("cluster/__init__.py", "cluster/file_lock.py", "deploy/__init__.py", "deploy/processes.py", "deploy/procfs.py")
+PARTS = (
+    "cluster/__init__.py",
+    "cluster/file_lock.py",
+    "cluster/pair.py",
+    "deploy/__init__.py",
+    "deploy/processes.py",
+    "deploy/procfs.py",
+)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from typing import TextIO
 
 from cluster import auth, paths
 from cluster.wire import Event, ProcessReport, ProcessView
-from deploy.processes import HOLDER_SUFFIX, Process, Supervisor, SupervisorGone, shown_name
+from deploy.processes import STANDBY_SUFFIX, Process, Supervisor, SupervisorGone
 
 POST_TIMEOUT_S = 2.0
 KEPT_EVENTS = 200
@@ -37,16 +37,19 @@ class Ledger:
         self.events: collections.deque[Event] = collections.deque(maxlen=KEPT_EVENTS)
         self._seq = 0
         self._troubled: set[str] = set()
+        self._names: dict[str, str] = {}
 
     def note(self, event: str, fields: dict[str, str], now: float) -> None:
         """Take in one PROCESS_STATE_* event; `fields` are its payload's."""
         state = event.removeprefix("PROCESS_STATE_")
-        name = shown_name(fields["groupname"], fields["processname"])
-        self.changed_at[name] = now
+        process = fields["processname"]
+        self.changed_at[process] = now
         again = state == "STARTING" and fields.get("from_state") in ("EXITED", "BACKOFF")
         if again:
-            self.restarts[name] += 1
-        text = self._text(state, name, fields)
+            self.restarts[process] += 1
+        # Of a balancer's two processes, the name that it had when last looked at: that is who died.
+        name = self._names.get(process, fields["groupname"])
+        text = self._text(state, name, process, fields)
         if text:
             self.say(text, now, name)
 
@@ -58,40 +61,43 @@ class Ledger:
             Event(seq=self._seq, at=now, kind="process", node=node, who="supervisor", text=text),
         )
 
-    def _text(self, state: str, name: str, fields: dict[str, str]) -> str:
+    def _text(self, state: str, name: str, process: str, fields: dict[str, str]) -> str:
         """One sentence for a change worth one; a start or stop in good order passes through several states silently."""
         pid = fields.get("pid", "0")
         match state:
             case "EXITED":
-                self._troubled.add(name)
-                if name.endswith(HOLDER_SUFFIX):
-                    return f"{name} (pid {pid}) exited; restarting, the port stays open"
+                self._troubled.add(process)
                 how = "ended by itself" if fields.get("expected") == "1" else "exited unexpectedly"
-                return f"{name} (pid {pid}) {how}; restarting"
+                takes_over = (
+                    f"{name + STANDBY_SUFFIX} takes over, " if name + STANDBY_SUFFIX in self._names.values() else ""
+                )
+                return f"{name} (pid {pid}) {how}; {takes_over}restarting"
             case "BACKOFF":
-                self._troubled.add(name)
+                self._troubled.add(process)
                 return (
                     f"{name} ended right after its start (try {fields.get('tries', '?')}); trying again after a pause"
                 )
             case "FATAL":
-                self._troubled.add(name)
+                self._troubled.add(process)
                 return f"{name} does not start; Supervisor gave up. Its log says why"
             case "STOPPED":
                 return f"{name} was stopped by order"
-            case "RUNNING" if name in self._troubled:
-                self._troubled.discard(name)
-                return f"{name} runs again (pid {pid}), restart {self.restarts[name]}"
+            case "RUNNING" if process in self._troubled:
+                self._troubled.discard(process)
+                return f"{name} runs again (pid {pid}), restart {self.restarts[process]}"
         return ""
 
     def report(self, host: str, processes: list[Process], now: float) -> ProcessReport:
         """Everything to post; the events are those not yet `posted`."""
+        process_of = {p.name: p.id.rpartition(":")[2] for p in processes}
+        self._names = {process: name for name, process in process_of.items()}
         views = [
             ProcessView(
                 name=p.name,
                 state=p.state,
                 pid=p.pid,
-                since=self.changed_at.get(p.name) or max(p.started_at, p.stopped_at),
-                restarts=self.restarts[p.name],
+                since=self.changed_at.get(process_of[p.name]) or max(p.started_at, p.stopped_at),
+                restarts=self.restarts[process_of[p.name]],
                 description=p.description,
             )
             for p in processes

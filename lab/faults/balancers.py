@@ -15,6 +15,7 @@ from lab.bench.peers import nginx_command
 from lab.bench.place import HEALTH, Place, find
 from lab.bench.processes import Command
 
+PROGRAM = "balancer"  # what Supervisor calls ours
 CONNECT_S, FIRST_BYTE_S, HEAD_S, PROBE_S = 1.0, 3.0, 10.0, 0.5
 
 
@@ -24,7 +25,8 @@ class Balancer:
 
     key: str
     commands: Callable[[Place, int], list[Command]]
-    """Writes its configuration; takes a listening socket that it may use. First the traffic, then its control."""
+    """Writes its configuration; takes a listening socket that it may use. First the traffic, then its control, then who
+    stands by."""
     reload: int
     """The signal that makes it read its configuration again."""
     stop: int
@@ -36,7 +38,7 @@ class Balancer:
 
 
 def fairlead(place: Place, listener: int) -> list[Command]:
-    """Ours, listening on the socket that is held for it, as under Supervisor."""
+    """Ours as under Supervisor: two of it, of which one stands by, with one socket that is held for them."""
     config = {
         "fleet": "faults",
         "balancers": [
@@ -57,12 +59,14 @@ def fairlead(place: Place, listener: int) -> list[Command]:
         "FAIRLEAD_CONFIG": str(place.folder / "config.json"),
         "FAIRLEAD_STATE": str(place.folder / "state"),
     }
+    of_two = {"FAIRLEAD_INHERIT": "1", "FAIRLEAD_PAIR": PROGRAM}
     gunicorn = [sys.executable, "-m", "gunicorn", "-c"]
     traffic = [*gunicorn, "python:balancer.gunicorn_conf", "balancer.worker:application"]
     control = [*gunicorn, "python:balancer.control_conf", "balancer.control:create()"]
     return [
-        Command(traffic, place.folder / "traffic.log", environment | {"FAIRLEAD_INHERIT": "1"}, listener),
+        Command(traffic, place.folder / "traffic.log", environment | of_two, listener),
         Command(control, place.folder / "control.log", environment),
+        Command(traffic, place.folder / "standby.log", environment | of_two, listener),
     ]
 
 

@@ -18,11 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster import pair
 from lab.bench.place import Place
 from lab.bench.processes import Command, Processes, StartError, free_ports, read_stats, tree, written_mb
 from lab.bench.run import get, wait_until
 from lab.bench.scenarios import Setup
-from lab.faults.balancers import BALANCERS
+from lab.faults.balancers import BALANCERS, PROGRAM
 from lab.faults.rows import Record, Row, always, row
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ class Stage:
         place = Place(self.folder, self.port, self.control_port, list(self.node_ports.values()),
                       Setup(workers=WORKERS, algorithm=self.fault.algorithm))  # fmt: skip
         self._commands = self.balancer.commands(place, self._hold_socket() if self.balancer.inherits else -1)
-        self._commands[0] = self.fault.wrap(self._commands[0], self.folder / "logs")
+        for index in self._traffic:
+            self._commands[index] = self.fault.wrap(self._commands[index], self.folder / "logs")
         for name in NODES:
             self._spawn(name)
         self._pids = [self.processes.start(command) for command in self._commands]
@@ -172,7 +174,7 @@ class Stage:
             if pid not in self._paused and self.processes.ended(pid):
                 self.processes.end(pid)
                 self._pids[index] = self.processes.start(self._commands[index])
-                self.notes.append(f"{('the balancer', 'control')[index]} ended and was started again")
+                self.notes.append(f"{('the balancer', 'control', 'who stood by')[index]} ended and was started again")
 
     # -- nodes -------------------------------------------------------------------------------------------------------
 
@@ -220,7 +222,13 @@ class Stage:
     @property
     def traffic_pid(self) -> int:
         """What carries the traffic: gunicorn's, HAProxy's or nginx's master."""
-        return self._pids[0]
+        serving = pair.read_pid(pair.serving_file(self.folder / "state", PROGRAM))
+        return serving if serving in self._pids else self._pids[0]
+
+    @property
+    def _traffic(self) -> tuple[int, ...]:
+        """Indices of the commands that carry the traffic or stand by to do so."""
+        return tuple(index for index in range(len(self._commands)) if index != 1)
 
     def workers(self) -> list[int]:
         """Children of the master."""
@@ -240,9 +248,18 @@ class Stage:
         os.kill(self.traffic_pid, self.balancer.reload)
 
     def restart(self) -> None:
-        """End it in good order, then start it again."""
-        self.processes.end(self.traffic_pid, self.balancer.stop, within_s=10)
-        self._pids[0] = self.processes.start(self._commands[0])
+        """End it in good order, then start it again; who stands by first, as a deploy does."""
+        serving = self._pids.index(self.traffic_pid)
+        standby = pair.standby_file(self.folder / "state", PROGRAM)
+        for index in self._traffic:
+            if index != serving:
+                self._start_anew(index)
+                wait_until(lambda: pair.read_pid(standby) in self._pids, "one stands by", self.processes)
+        self._start_anew(serving)
+
+    def _start_anew(self, index: int) -> None:
+        self.processes.end(self._pids[index], self.balancer.stop, within_s=10)
+        self._pids[index] = self.processes.start(self._commands[index])
 
     def kill_everything(self, meanwhile: Callable[[], None]) -> None:
         """kill -9 of all its processes and the end of the held socket; then `meanwhile`, then all is started again."""
@@ -257,7 +274,9 @@ class Stage:
             self.processes.end(self._pids.pop(), signal.SIGKILL)
         meanwhile()
         if self.balancer.inherits:
-            self._commands[0] = replace(self._commands[0], stdin=self._hold_socket())
+            listener = self._hold_socket()
+            for index in self._traffic:
+                self._commands[index] = replace(self._commands[index], stdin=listener)
         self._pids = [self.processes.start(command) for command in self._commands]
 
     def kill_control(self) -> None:

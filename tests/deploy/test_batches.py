@@ -50,7 +50,7 @@ def test_who_says_how_many_gets_so_many() -> None:
 
 
 def wanted(*names: str) -> list[Wanted]:
-    return [Wanted(name=n, process=n, port=1, health_path="/", scheme="http", ours=True) for n in names]
+    return [Wanted(name=n, processes=[n], port=1, health_path="/", scheme="http", ours=True) for n in names]
 
 
 def test_a_hosts_nodes_go_one_after_the_other_and_balancers_last() -> None:

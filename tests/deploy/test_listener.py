@@ -67,14 +67,22 @@ def test_a_program_that_does_not_stay_up_is_told_at_each_try() -> None:
     assert {event["node"] for event in ledger.events} == {None}
 
 
-def test_the_two_halves_of_a_balancer_have_names_for_people() -> None:
+def test_the_two_processes_of_a_balancer_are_called_by_what_they_did_when_they_died() -> None:
     ledger = Ledger()
-    for half in ("balancer_0", "balancer_1"):
-        ledger.note("PROCESS_STATE_EXITED", fields(half, from_state="RUNNING", expected="0", pid="9"), 1.0)
+    serving, standby = process("balancer", pid=9), process("balancer-standby", pid=8)
+    seen = [serving._replace(id="balancer:balancer_1"), standby._replace(id="balancer:balancer_0")]
+    ledger.report("here", seen, 0.5)
+    for half, pid in (("balancer_0", "8"), ("balancer_1", "9")):
+        ledger.note("PROCESS_STATE_EXITED", fields(half, from_state="RUNNING", expected="0", pid=pid), 1.0)
     assert texts(ledger) == [
-        "balancer-socket (pid 9) exited; restarting, the port stays open",
-        "balancer (pid 9) exited unexpectedly; restarting",
+        "balancer-standby (pid 8) exited unexpectedly; restarting",
+        "balancer (pid 9) exited unexpectedly; balancer-standby takes over, restarting",
     ]
+    # The other one serves by then; restarts stay with the process that was restarted.
+    ledger.note("PROCESS_STATE_STARTING", fields("balancer_1", from_state="EXITED", tries="0"), 2.0)
+    seen = [serving._replace(id="balancer:balancer_0"), standby._replace(id="balancer:balancer_1")]
+    restarts = {view["name"]: view["restarts"] for view in ledger.report("here", seen, 2.5)["processes"]}
+    assert restarts == {"balancer": 0, "balancer-standby": 1}
 
 
 def test_a_report_holds_every_process_and_what_was_not_yet_posted() -> None:

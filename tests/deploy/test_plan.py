@@ -109,7 +109,7 @@ def test_nothing_in_supervisors_file_names_a_release() -> None:
 def test_the_balancer_is_restarted_without_the_process_that_holds_its_port() -> None:
     programs = {p["name"]: p for p in plan.wanted(fleet(), "lb")}
     assert list(programs) == ["balancer-control", "balancer", "dashboard", "fairlead-listener"]
-    assert programs["balancer"]["process"] == "balancer:balancer_1"
+    assert programs["balancer"]["processes"] == ["balancer:balancer_0", "balancer:balancer_1"]
     assert programs["fairlead-listener"]["port"] is None
 
 

@@ -84,6 +84,7 @@ def test_commands_and_what_they_are_told(tmp_path: Path) -> None:
         "FAIRLEAD_BIND": "127.0.0.1",
         "FAIRLEAD_BALANCER": "b1",
         "FAIRLEAD_INHERIT": "1",
+        "FAIRLEAD_PAIR": "balancer",
     }
     assert process["fairlead-listener"].environment == {
         **shared,
@@ -103,15 +104,12 @@ def test_every_process_is_kept_alive_and_ends_within_its_time(tmp_path: Path) ->
             assert process.redirect_stderr or process.stderr_logfile_maxbytes <= 5 << 20
 
 
-def test_the_balancer_is_a_socket_holder_and_the_balancer(tmp_path: Path) -> None:
+def test_the_balancer_is_two_processes_of_one_kind(tmp_path: Path) -> None:
     group = groups(supervisord_conf(fleet(), options(tmp_path)), tmp_path)["balancer"]
     assert group.socket_config.url == "tcp://127.0.0.1:8080"
-    holder, balancer = group.process_configs
-    assert (holder.name, balancer.name) == ("balancer_0", "balancer_1")
-    script = '/bin/sh -c \'test "$0" = 0 && exec sleep infinity; exec "$@"\''
-    rest = "/usr/bin/python3 -m gunicorn -c python:balancer.gunicorn_conf balancer.worker:application"
-    assert holder.command == f"{script} 0 {rest}"
-    assert balancer.command == f"{script} 1 {rest}"
+    assert [process.name for process in group.process_configs] == ["balancer_0", "balancer_1"]
+    command = "/usr/bin/python3 -m gunicorn -c python:balancer.gunicorn_conf balancer.worker:application"
+    assert {process.command for process in group.process_configs} == {command}
 
 
 def test_lan_opens_what_others_use_and_nothing_else(tmp_path: Path) -> None:

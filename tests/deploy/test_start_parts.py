@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cluster import paths
+from cluster import pair, paths
 from cluster.config import Fleet
 from cluster.errors import ConfigError, StartError
 from cluster.load import parse
@@ -22,7 +22,7 @@ from cluster.programs import Program, Role, programs_of
 from deploy import addresses, browser, health, local, summary
 from deploy.agent.place import tail
 from deploy.fleet_here import Here, Started, digest, read_fleet
-from deploy.processes import Process, Supervisor, SupervisorGone, shown_name
+from deploy.processes import Process, Supervisor, SupervisorGone, shown_names
 from deploy.start import check_ports
 from deploy.status import _problem, _row
 
@@ -259,10 +259,16 @@ def test_health_of_what_does_not_answer() -> None:
     assert health.ask(Program("p", Role.LISTENER, "here", "p", None, "", None)).well
 
 
-def test_names_for_people() -> None:
-    assert shown_name("balancer", "balancer_0") == "balancer-socket"
-    assert shown_name("balancer.b1", "balancer.b1_1") == "balancer.b1"
-    assert shown_name("node-l1", "node-l1") == "node-l1"
+def test_names_for_people(tmp_path: Path) -> None:
+    pids = {"node-l1:node-l1": 5, "balancer.b1:balancer.b1_0": 6, "balancer.b1:balancer.b1_1": 7}
+    one, first, second = pids
+    nobody_yet = {one: "node-l1", first: "balancer.b1", second: "balancer.b1-standby"}
+    assert shown_names(pids, tmp_path) == nobody_yet
+    pair.serving_file(tmp_path, "balancer.b1").write_text("7")
+    assert shown_names(pids, tmp_path) == {one: "node-l1", first: "balancer.b1-standby", second: "balancer.b1"}
+    assert shown_names({**pids, second: 8}, tmp_path) == nobody_yet
+    pair.serving_file(tmp_path, "balancer.b1").write_text("0")
+    assert shown_names({**pids, second: 0}, tmp_path) == nobody_yet
 
 
 def test_a_missing_dead_or_silent_supervisor_is_gone_in_time(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_keeper_gets_programs_without_gunicorn_and_no_listener() -> None:
     assert node["argv"] == ["{python}", "-m", "node.serve"]
     assert node["environment"]["FAIRLEAD_STATE"] == "C:/fairlead/shared/run"
     assert node["environment"]["PYTHONPATH"] == "{release};{env}"
-    assert [p["process"] for p in plan.wanted(fleet(), "win")] == ["node-l1:node-l1"]
+    assert [p["processes"] for p in plan.wanted(fleet(), "win")] == [["node-l1:node-l1"]]
     assert plan.CONF in plan.host_files(fleet(), "lb", 4096, SYSTEMS["linux"])
     (trial,) = plan.trials(fleet(), "win", SYSTEM)
     assert (trial["argv"], trial["environment"]["FAIRLEAD_PORT"]) == (node["argv"], "{port}")

@@ -6,6 +6,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def kill(fleet: FleetProcess, name: str) -> int:
     return pid
 
 
+def nodes_of(fleet: FleetProcess) -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = json.loads(fleet.fairlead("status", "--json").stdout)["nodes"]
+    return nodes
+
+
 def port_of(fleet: FleetProcess, name: str) -> tuple[int, str]:
     nodes = {f"node-{n['name']}": n["port"] for n in fleet.raw["nodes"]}
     ports = {"balancer": fleet.balancer, "balancer-control": fleet.control, "dashboard": fleet.dashboard, **nodes}
@@ -57,14 +63,14 @@ def port_of(fleet: FleetProcess, name: str) -> tuple[int, str]:
 @pytest.mark.parametrize("name", ["node-l1", "node-app", "balancer", "balancer-control", "dashboard"])
 def test_a_killed_program_answers_again_under_a_new_pid(fleet: FleetProcess, name: str) -> None:
     supervisord = supervisor(fleet).pid()
-    others = {p.name: p.pid for p in supervisor(fleet).processes() if p.name != name}
+    others = {p.name: p.pid for p in supervisor(fleet).processes() if not p.name.startswith(name)}
     port, path = port_of(fleet, name)
     old = kill(fleet, name)
     until(lambda: process(fleet, name).pid not in (0, old), 10)
     until(lambda: fleet.healthy(port, path), 10)
     assert process(fleet, name).state in ("STARTING", "RUNNING")
     assert supervisor(fleet).pid() == supervisord
-    assert {p.name: p.pid for p in supervisor(fleet).processes() if p.name != name} == others
+    assert {p.name: p.pid for p in supervisor(fleet).processes() if not p.name.startswith(name)} == others
     until(lambda: not procfs.alive(old))
     # A dead master's workers answer on for about a second, then go; gunicorn tries to have the port every second.
     time.sleep(1.5)
@@ -72,30 +78,51 @@ def test_a_killed_program_answers_again_under_a_new_pid(fleet: FleetProcess, nam
     assert fleet.get(fleet.balancer)[0] == 200
 
 
-def test_the_balancers_port_stays_open_while_the_balancer_is_dead(fleet: FleetProcess) -> None:
+def test_who_stands_by_serves_when_the_balancer_dies(fleet: FleetProcess) -> None:
     until(lambda: all_running(fleet))
+    standby = process(fleet, "balancer-standby").pid
     old = kill(fleet, "balancer")
-    # Not one connection is refused: they wait in the kernel until the new one takes them.
+    # Not one connection is refused: they wait in the kernel until the other one takes them.
     for _ in range(5):
         assert fleet.get(fleet.balancer, timeout_s=10)[0] == 200
-    assert process(fleet, "balancer").pid != old
+    assert process(fleet, "balancer").pid == standby
+    until(lambda: process(fleet, "balancer-standby").pid not in (0, old), 10)
 
 
-def test_the_socket_holder_comes_back_and_nobody_notices(fleet: FleetProcess) -> None:
+def test_a_balancer_that_is_told_to_stop_finishes_beside_the_one_that_takes_over(fleet: FleetProcess) -> None:
+    until(lambda: all_running(fleet))
+    serving, standby = process(fleet, "balancer"), process(fleet, "balancer-standby")
+    with ThreadPoolExecutor(3) as pool:  # of three in turn two come to nodes that can be told how long to take
+        asked = [pool.submit(fleet.get, fleet.balancer, "/api?service_ms=6000", 20) for _ in range(3)]
+        until(lambda: sum(node["in_flight"] for node in nodes_of(fleet)) == 2)
+        supervisor(fleet).stop(serving.id)
+        until(lambda: process(fleet, "balancer").pid == standby.pid)
+        # Kept connections and new ones go over to the other; what is in hand is finished by the old one.
+        assert fleet.get(fleet.balancer)[0] == 200
+        assert procfs.alive(serving.pid)
+        assert sum(one.done() for one in asked) == 1
+        assert {one.result()[0] for one in asked} <= {200, 404}
+    until(lambda: not procfs.alive(serving.pid))
+    supervisor(fleet).start(serving.id)
+    until(lambda: process(fleet, "balancer-standby").id == serving.id)
+    until(lambda: all_running(fleet), 20)
+
+
+def test_the_standby_comes_back_and_nobody_notices(fleet: FleetProcess) -> None:
     supervisord, balancer = supervisor(fleet).pid(), process(fleet, "balancer").pid
-    old = kill(fleet, "balancer-socket")
-    until(lambda: process(fleet, "balancer-socket").pid not in (0, old), 10)
+    old = kill(fleet, "balancer-standby")
+    until(lambda: process(fleet, "balancer-standby").pid not in (0, old), 10)
     assert (supervisor(fleet).pid(), process(fleet, "balancer").pid) == (supervisord, balancer)
     assert fleet.get(fleet.balancer)[0] == 200
-    # And the new holder really holds it: the balancer may die once more.
+    # And the new one really holds the port: the balancer may die once more.
     kill(fleet, "balancer")
     assert fleet.get(fleet.balancer, timeout_s=10)[0] == 200
     assert supervisor(fleet).pid() == supervisord
 
 
-def test_the_balancer_and_its_socket_holder_die_in_the_same_instant(fleet: FleetProcess) -> None:
+def test_the_balancer_and_its_standby_die_in_the_same_instant(fleet: FleetProcess) -> None:
     until(lambda: all_running(fleet))
-    supervisord, names = supervisor(fleet).pid(), ("balancer", "balancer-socket")
+    supervisord, names = supervisor(fleet).pid(), ("balancer", "balancer-standby")
     pids = [process(fleet, name).pid for name in names]
     for pid in pids:
         assert fleet.state == Path(procfs.environment(pid)["FAIRLEAD_STATE"])
