@@ -13,7 +13,7 @@ from cluster.errors import FairleadError
 from cluster.programs import Program, Role
 from deploy import health, procfs
 from deploy.fleet_here import Here, read_fleet, script
-from deploy.processes import Process, SupervisorGone
+from deploy.processes import STANDBY_SUFFIX, Process, SupervisorGone
 
 
 class ProgramStatus(TypedDict):
@@ -118,6 +118,11 @@ def compose(here: Here, config: Path, by: Seen) -> Status:
             problems.append(f"{row['name']}: no node is ready; scripts/linux/fairlead status says why")
         elif out:
             notes.append(f"{row['name']}: not ready {', '.join(out)}; scripts/linux/fairlead status says why")
+    notes += [
+        f"{process.name}: {process.state}; nobody takes over if {process.name.removesuffix(STANDBY_SUFFIX)} dies"
+        for process in seen.values()
+        if process.name.endswith(STANDBY_SUFFIX) and process.state not in ("RUNNING", "STARTING")
+    ]
     if changed:
         problems.append(f"{config.name} has changed since the start: {script('stop_all')}, then start_all")
     return Status(

@@ -183,6 +183,9 @@ def states(session: Session, programs: list[Wanted]) -> dict[str, Any]:
             rows.append(_row(program["name"], state, said))
             continue
         well, answer = look(session, process, program, "")
+        standby = seen.get(program["name"] + STANDBY_SUFFIX)
+        if len(program["processes"]) > 1 and not (standby and standby.pid):
+            answer += ", nobody stands by"
         row = _row(program["name"], process.state, answer, well=well and process.state in ("RUNNING", "STARTING"))
         row["pid"], row["uptime_s"] = process.pid, process.uptime_s
         row["release"] = session.machine.release_of(process.pid, session.place)

@@ -103,6 +103,8 @@ def test_a_balancer_that_is_told_to_stop_finishes_beside_the_one_that_takes_over
         assert sum(one.done() for one in asked) == 1
         assert {one.result()[0] for one in asked} <= {200, 404}
     until(lambda: not procfs.alive(serving.pid))
+    notes = json.loads(fleet.run("status.sh", "--json").stdout)["notes"]
+    assert "balancer-standby: STOPPED; nobody takes over if balancer dies" in notes
     supervisor(fleet).start(serving.id)
     until(lambda: process(fleet, "balancer-standby").id == serving.id)
     until(lambda: all_running(fleet), 20)
