@@ -47,18 +47,13 @@ failed=0
 for check in "ruff check ." "ruff format --check ." mypy; do
     "$PYTHON" -m $check || { failed=1 && echo "FAILED: $check" >&2; }
 done
-# Most of the tests that start processes wait most of the time, so two files go on beside each other. On two cores one can
-# starve the other past a time limit: the few that failed are run once more, alone, and what fails again has failed. Both
-# runs are shown, so that a test that needs its second try is seen to (docs/decisions/0013).
-RETRIED_AT_MOST=3
-count_failed() { "$PYTHON" -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'; }
-rm -f .pytest_cache/v/cache/lastfailed
-tests=0
+# Most of the tests that start processes wait most of the time, so two files go on beside each other. One can starve the
+# other past a time limit: at most three that failed are run once more, alone, and both runs shown (docs/decisions/0013).
+FAILED=.pytest_cache/v/cache/lastfailed tests=0
+rm -f "$FAILED"
 "$PYTHON" -m pytest -n 2 --dist loadfile "$@" </dev/null || tests=$?
-if [ "$tests" = 1 ] && [ "$(count_failed)" -le "$RETRIED_AT_MOST" ]; then
-    echo "Trying what failed once more, alone" >&2
-    tests=0
+if [ "$tests" = 1 ] && "$PYTHON" -c "import json; exit(len(json.load(open('$FAILED'))) > 3)"; then
+    echo "Trying what failed once more, alone" >&2 && tests=0
     "$PYTHON" -m pytest -n 0 --last-failed --last-failed-no-failures none "$@" </dev/null || tests=$?
 fi
-[ "$tests" = 0 ] || failed=$tests
-exit "$failed"
+exit "$((tests ? tests : failed))"
