@@ -215,6 +215,33 @@ def test_a_host_that_is_off_is_skipped_and_brought_along_later(site: Site) -> No
     everywhere(site, done["release"])
 
 
+@pytest.mark.parametrize(("kind", "host"), [("freeze", "n2"), ("partition", "n3")])
+def test_a_host_that_is_lost_in_mid_deploy_ends_it_and_all_go_back(site: Site, kind: str, host: str) -> None:
+    before = site.releases()
+    site.change()
+    log = site.folder / "operator" / "fab.log"
+    already = len(log.read_text())
+    process = site.start_fab("deploy", "--json")
+    try:
+        # The canary is on the new release; this host is not, and its turn is next.
+        site.until(lambda: "n1: is on" in log.read_text()[already:], 60, "the canary is switched")
+        inject(site.lan, Fault(host, kind))
+        began = time.monotonic()
+        out, said = process.communicate(timeout=150)
+    finally:
+        process.kill()
+        clear(site.lan)
+    outcome = json.loads(out[out.index("{") :])
+    print(f"{kind} in mid-deploy: ended {time.monotonic() - began:.1f} s later: {outcome['summary']}")
+    assert process.returncode == 4, said
+    assert results(outcome)[host] == "unreachable"
+    assert results(outcome)["n1"] == "reverted"
+    assert host in outcome["summary"]
+    site.until(lambda: site.releases() == before and not site.locked(), 60, f"all are back after the {kind}")
+    everywhere(site, site.fab("deploy")["release"])
+    assert site.fab("status")["exit"] == 0
+
+
 def test_whatever_is_killed_is_started_again(site: Site) -> None:
     rng = random.Random(100)
     ports = {"lb": (8080, 8081), "dash": (8090,), "n1": (5001,), "n2": (5002,), "n3": (5003,)}
