@@ -50,9 +50,15 @@ class Gate:
         self._left -= well
         self.pid = process.pid
 
+    def refused(self, process: Process, marks: dict[str, int]) -> Refused:
+        """Why nobody passes, with what the process has logged from `marks[process id]` on."""
+        return Refused(
+            "gate", f"{self.name}: {self.said}", tail(Path(process.log), LOG_LINES, marks.get(process.id, 0))
+        )
+
 
 def until_open(session: Session, rpc: Supervises, gates: list[Gate], marks: dict[str, int]) -> None:
-    """Until all have passed. Refused("gate") for the first that cannot, with its log from `marks[process id]` on."""
+    """Until all have passed; else the first that cannot is `Gate.refused`."""
     found: dict[str, Process] = {}
     while waiting := [gate for gate in gates if not gate.open]:
         if session.left_s() <= 0.1:
@@ -65,9 +71,8 @@ def until_open(session: Session, rpc: Supervises, gates: list[Gate], marks: dict
         time.sleep(POLL_S)
     for gate in sorted(gates, key=lambda gate: not gate.broken):
         if not gate.open:
-            process = found[gate.name] if found else next(p for p in rpc.processes() if p.name == gate.name)
-            log = tail(Path(process.log), LOG_LINES, marks.get(process.id, 0))
-            raise Refused("gate", f"{gate.name}: {gate.said}", log)
+            found = found or {process.name: process for process in rpc.processes()}
+            raise gate.refused(found[gate.name], marks)
 
 
 def ask(port: int, path: str | None, scheme: str = "http", timeout_s: float = 2.0) -> tuple[bool, str, str]:

@@ -82,9 +82,7 @@ def restart(session: Session, programs: list[Wanted], release: str) -> dict[str,
     for group in to_add:
         session.note(f"starts {group}")
         rpc.add(group)
-    _start_anew(session, rpc, to_start)
-    until_open(session, rpc, [_standby_gate(session, process.name) for process in to_relieve], marks)
-    _start_anew(session, rpc, to_relieve)
+    _start_anew(session, rpc, to_start, to_relieve, marks)
     session.note(f"waits for {', '.join(program['name'] for program in programs)}")
     gates = [_gate(session, program, release) for program in programs]
     until_open(session, rpc, gates, marks)
@@ -97,19 +95,34 @@ def _serves_one_of_two(session: Session, process: Process) -> bool:
     return process.pid == serving != 0
 
 
-def _start_anew(session: Session, rpc: Supervises, processes: list[Process]) -> None:
-    """Stop all, and start each again as soon as it has ended, whatever the others need."""
-    for process in processes:
+def _start_anew(
+    session: Session, rpc: Supervises, to_start: list[Process], to_relieve: list[Process], marks: dict[str, int]
+) -> None:
+    """Stop all, and start each again as soon as it has ended, whatever the others need.
+
+    `to_relieve`: those are told to stop as soon as another one stands by. Refused("gate") when none does.
+    """
+    for process in to_start:
         rpc.stop(process.id)
-    stopping = {process.id for process in processes}
-    while stopping:
-        for process in rpc.processes():
+    stopping = {process.id for process in to_start}
+    relieving = {process.id: _standby_gate(session, process.name) for process in to_relieve}
+    while stopping or relieving:
+        found = {process.name: process for process in rpc.processes()}
+        for process in found.values():
             if process.id in stopping and process.state in STOPPED:
                 rpc.start(process.id)
                 stopping.discard(process.id)
+        for process_id, gate in list(relieving.items()):
+            gate.ask(found[gate.name])
+            if gate.open:
+                rpc.stop(process_id)
+                stopping.add(process_id)
+                del relieving[process_id]
+            elif gate.broken or session.left_s() <= 0.1:
+                raise gate.refused(found[gate.name], marks)
         if stopping and session.left_s() <= 0.1:
             raise Refused("gate", f"{', '.join(sorted(stopping))} does not stop")
-        time.sleep(0.03 if stopping else 0)
+        time.sleep(0.03)
 
 
 def _of_this_turn(session: Session, process: Process, release: str) -> bool:
