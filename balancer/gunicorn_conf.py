@@ -3,7 +3,7 @@
 import os
 
 from balancer.algorithms import check_algorithm
-from balancer.standby import Turn
+from balancer.standby import PAIR, Turn
 from cluster import paths
 from cluster.fleet import this_balancer
 
@@ -15,7 +15,7 @@ bind = (
     if os.environ.get("FAIRLEAD_INHERIT")
     else f"{os.environ.get('FAIRLEAD_BIND', '127.0.0.1')}:{_balancer.port}"
 )
-if _program := os.environ.get("FAIRLEAD_PAIR"):  # Supervisor's name of the two processes of which we are one
+if _program := os.environ.get(PAIR):
     _turn = Turn(paths.state_dir(), _program)
     on_starting, post_fork = _turn.wait, _turn.disown
 workers = _balancer.workers

@@ -56,20 +56,26 @@ class Listener(StreamServer):
         ClientConnection(path, stream, peer, b"https" if context else b"http").serve()
 
 
-def finish(path: DataPath, servers: Sequence[Listener], grace_s: float, beat: Callable[[], None]) -> None:
+def finish(
+    path: DataPath,
+    servers: Sequence[Listener],
+    grace_s: float,
+    beat: Callable[[], None],
+    others_start: Callable[[], bool] = lambda: False,
+) -> None:
     """Answer what comes with `Connection: close`, stop accepting, finish what is in hand, then go.
 
     Who is told to close comes back with a new connection at once. So we accept on while there are clients to be
-    told: at a reload the new workers serve beside us by then, at a restart they are waited for but a moment.
-    `beat` is called all the while; connections that are still busy after `grace_s` are left in `path.connections`.
+    told, and as long as `others_start`: those who will serve in our place. `beat` is called all the while; connections
+    that are still busy after `grace_s` are left in `path.connections`.
     """
     path.draining = True
     begun = monotonic()
-    while (elapsed_s := monotonic() - begun) < ACCEPT_ON_S or path.connections:
+    while (elapsed_s := monotonic() - begun) < ACCEPT_ON_S or path.connections or others_start():
         beat()
         if elapsed_s > grace_s:
             break
-        if elapsed_s > IDLE_GRACE_S:
+        if elapsed_s > IDLE_GRACE_S and not others_start():
             for server in servers:
                 server.close()
             for connection in path.connections:

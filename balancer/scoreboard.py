@@ -183,6 +183,10 @@ class Scoreboard:
             self.refresh_live()
         return died
 
+    def pids(self) -> set[int]:
+        """Process ids of the workers that have a slot."""
+        return {self.q[self.slot_at(slot) + S_PID] for slot in range(self.slots)} - {0}
+
     def refresh_live(self) -> None:
         """Learn which slots have a worker; call it a few times a second."""
         live = tuple(s for s in range(self.slots) if self.q[self.slot_at(s) + S_PID]) or (self.slot,)

@@ -7,10 +7,29 @@ has in hand beside the other. So a new connection never waits for Python to star
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from cluster import file_lock, pair
+from cluster import file_lock, pair, paths
+
+PAIR = "FAIRLEAD_PAIR"
+"""In the environment of both processes: Supervisor's name of them."""
+
+
+def serving_master() -> int:
+    """The pid of the master whose turn it is; 0 when this process is not one of two."""
+    program = os.environ.get(PAIR)
+    return pair.read_pid(pair.serving_file(paths.state_dir(), program)) if program else 0
+
+
+def has_workers_to_come(master: int, claimed: Collection[int]) -> bool:
+    """Whether a living master has no worker yet, or one whose pid is not among those that `claimed` their place."""
+    try:
+        children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    except OSError:
+        return False
+    return not children or not {int(pid) for pid in children} <= set(claimed)
 
 
 class Turn:

@@ -14,6 +14,7 @@ import gevent
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
+from balancer import standby
 from balancer.datapath import DataPath, open_scoreboard
 from balancer.listening import Listener, finish
 from balancer.scoreboard import Scoreboard
@@ -86,9 +87,15 @@ class BalancerWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             self.log.warning("at most %d client connections, not %d: ulimit -n is %d", most, wanted, soft)
         return most
 
+    def _others_start(self) -> bool:
+        """Whether workers that will serve in our place still start: after a reload or a handover. Not when a new
+        scoreboard was made, where we do not see them."""
+        master = standby.serving_master() or self.ppid
+        return self.path.board.is_current() and standby.has_workers_to_come(master, self.path.board.pids())
+
     def _stop(self, servers: list[Listener]) -> None:
         path = self.path
-        finish(path, servers, self.cfg.graceful_timeout, self.tmp.notify)
+        finish(path, servers, self.cfg.graceful_timeout, self.tmp.notify, self._others_start)
         if path.connections:
             self.log.warning("stopped with %d connections still busy", len(path.connections))
         for server in servers:
