@@ -33,6 +33,7 @@ class ClientConnection:
         host = str(peer[0]) if peer else "unknown"
         self.path = path
         self.stream = stream
+        stream.newcomer = True
         self.key = host  # what algorithms and limits know the client by
         address = host.encode("ascii", "replace")
         trusted = bool(path.balancer.trusted_proxies) and _within(host, path.balancer.trusted_proxies)
@@ -54,7 +55,7 @@ class ClientConnection:
                 text = f"more than {most} connections from {self.key}"
                 self._reject(BadRequest("too_many_connections", text, HTTPStatus.TOO_MANY_REQUESTS))
             while self.keep and (request := self._next_request()) is not None:
-                self.busy = True
+                self.busy, self.stream.newcomer = True, False
                 self.keep = request.keep_alive
                 request.client_key = self.key
                 if request.last_hop or request.target.startswith(b"/-/"):

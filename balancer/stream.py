@@ -19,6 +19,9 @@ from gevent import get_hub, getcurrent
 CHUNK = 65536
 TICK_S = 0.1
 AT_ONCE, REST_S = 50, 0.005  # so many waits end at a tick; the others after a pause in which everybody else goes on
+NEWCOMERS = (
+    32  # so many clients that have brought no request yet are read at a turn of the loop; then it is others' turn
+)
 STOOD_STILL_S = 1.0  # a tick so late says that the whole process did not run
 _READ, _WRITE = 1, 2
 _LINGER = "hh" if sys.platform == "win32" else "ii"  # struct linger
@@ -50,14 +53,25 @@ class Waits:
     def __init__(self) -> None:
         self.now = monotonic()  # as of the last tick; precise enough for a wait's limit, and costs nothing
         self.streams: set[Stream] = set()
-        self._timer = get_hub().loop.timer(TICK_S, TICK_S)
+        self._loop = get_hub().loop
+        self._turn = 0.0
+        self._newcomers = 0
+        self._timer = self._loop.timer(TICK_S, TICK_S)
         self._timer.start(self._tick)
-        self._rest = get_hub().loop.timer(REST_S)
+        self._rest = self._loop.timer(REST_S)
 
     def close(self) -> None:
         for timer in (self._timer, self._rest):
             timer.stop()
             timer.close()
+
+    def admits_newcomer(self) -> bool:
+        """Whether one more newcomer may be read in this turn of the loop; who may not is reported again in the next."""
+        now = self._loop.now()  # as of the beginning of this turn
+        if now != self._turn:
+            self._turn, self._newcomers = now, 0
+        self._newcomers += 1
+        return self._newcomers <= NEWCOMERS
 
     def _tick(self) -> None:
         before, self.now = self.now, monotonic()
@@ -90,8 +104,8 @@ class Stream:
     """One connected socket, read by one greenlet and written by one. After `close` it must not be used."""
 
     __slots__ = (
-        "_raw_recv", "_raw_send", "_reader", "_reader_on", "_switch", "_waits", "_writer", "awaits", "purpose",
-        "read_until", "reading", "sock", "unasked", "write_until", "writing",
+        "_raw_recv", "_raw_send", "_reader", "_reader_on", "_switch", "_waits", "_writer", "awaits", "newcomer",
+        "purpose", "read_until", "reading", "sock", "unasked", "write_until", "writing",
     )  # fmt: skip
 
     def __init__(self, sock: Any, waits: Waits) -> None:
@@ -109,6 +123,7 @@ class Stream:
         self.writing: Any = None  # the one that waits until something can be written
         self.write_until = 0.0
         self.unasked = False  # something came while nobody was reading
+        self.newcomer = False  # a client that has not yet brought a whole request: thousands of them wait their turn
         self.purpose: Purpose | None = None
         self.awaits: Stream | None = None  # where somebody waits for what this one is to get
         self._waits = waits
@@ -208,7 +223,8 @@ class Stream:
 
     def _can_be_read(self) -> None:
         if self.reading is not None:
-            self.reading.switch(self)
+            if not self.newcomer or self._waits.admits_newcomer():
+                self.reading.switch(self)
         else:
             self.unasked = True
             self._reader_on = False

@@ -154,3 +154,30 @@ def test_a_client_that_breaks_off_ends_at_once_what_is_done_for_it(pair: Pair, e
         assert waiting.get() == b"the answer"
         far.close()
     for_client.close()
+
+
+def test_hundreds_of_newcomers_do_not_keep_the_others_waiting() -> None:
+    waits, order = Waits(), list[int]()
+    ends = [socket.socketpair() for _ in range(301)]
+    streams = [Stream(near, waits) for near, _ in ends]
+
+    def read(number: int) -> None:
+        streams[number].recv_next(5)
+        order.append(number)
+
+    try:
+        for number, stream in enumerate(streams):
+            stream.newcomer = number != 150
+        reading = [gevent.spawn(read, number) for number in range(len(streams))]
+        gevent.sleep(0)
+        for _, far in ends:  # all before the loop turns; in whatever order it goes, the one is in the midst of them
+            far.send(b"x")
+        with gevent.Timeout(5):
+            gevent.joinall(reading)
+    finally:
+        for stream, (_, far) in zip(streams, ends, strict=True):
+            stream.close()
+            far.close()
+        waits.close()
+    assert sorted(order) == list(range(301)), "who is not read at once is read later"
+    assert order.index(150) < 100
