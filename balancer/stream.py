@@ -19,9 +19,7 @@ from gevent import get_hub, getcurrent
 CHUNK = 65536
 TICK_S = 0.1
 AT_ONCE, REST_S = 50, 0.005  # so many waits end at a tick; the others after a pause in which everybody else goes on
-NEWCOMERS = (
-    32  # so many clients that have brought no request yet are read at a turn of the loop; then it is others' turn
-)
+NEWCOMERS = 32  # clients without a request yet: so many are read at a turn of the loop, then it is others' turn
 STOOD_STILL_S = 1.0  # a tick so late says that the whole process did not run
 _READ, _WRITE = 1, 2
 _LINGER = "hh" if sys.platform == "win32" else "ii"  # struct linger
