@@ -6,7 +6,11 @@ import zipfile
 
 from cluster.paths import PROJECT
 
-PARTS = ("cluster/__init__.py", "cluster/file_lock.py", "deploy/__init__.py", "deploy/processes.py", "deploy/procfs.py")
+PARTS = (
+    *("cluster/__init__.py", "cluster/file_lock.py"),
+    *("deploy/__init__.py", "deploy/processes.py", "deploy/procfs.py"),
+    *("deploy/keeper/__init__.py", "deploy/keeper/client.py"),
+)
 
 
 @functools.cache

@@ -16,8 +16,9 @@ from cluster.programs import Program, Role, bind_address, reach
 from deploy import health, procfs, summary
 from deploy import status as fleet_status
 from deploy.fleet_here import Here, Started, digest, read_fleet, script
+from deploy.keeper.client import Client, KeeperGone
 from deploy.keeper.keeper import Keeper
-from deploy.keeper.local_api import Client, KeeperGone, serve
+from deploy.keeper.local_api import serve
 from deploy.keeper.recipes import recipes
 from deploy.supervisor.listener import Sender, post
 

@@ -74,7 +74,8 @@ def test_the_agent_comes_from_memory_and_the_command_line_has_nothing_to_quote()
     words = line.split('"')
     assert len(words) == 3
     assert not set(words[1]) & set("%^&|<>'!")
-    preamble = Windows().preamble(len(archive)).replace(b"main('C:/fairlead')", b"print(main.__module__)")
+    whole = b"import deploy.agent.windows; print(main.__module__)"  # with all that it needs
+    preamble = Windows().preamble(len(archive)).replace(b"main('C:/fairlead')", whole)
     code = f"import sys;exec(sys.stdin.buffer.read({len(preamble)}))"
     done = subprocess.run([sys.executable, "-I", "-c", code], input=preamble + archive, capture_output=True, timeout=30)
     assert done.stdout.strip() == b"deploy.agent.__main__", done.stderr

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from cluster import auth
-from deploy.keeper.local_api import Client
+from deploy.keeper.client import Client
 from deploy.status import ProgramStatus, Status
 from tests.dashboard.running import RunningDashboard
 from tests.dashboard.test_dashboard_e2e import Browser

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cluster import auth
-from deploy.keeper.local_api import Client, KeeperGone
+from deploy.keeper.client import Client, KeeperGone
 from tests.dashboard.running import RunningDashboard
 from tests.dashboard.test_dashboard_e2e import Browser
 from tests.e2e.fleet_process import FleetProcess, until
