@@ -17,10 +17,9 @@ import paramiko
 
 from cluster.config import Host
 from cluster.errors import FairleadError
-from deploy.hosts import host_keys
+from deploy.hosts import SYSTEMS, host_keys
 from deploy.hosts.agent_archive import agent_archive
-from deploy.hosts.linux import SYSTEMS
-from deploy.hosts.windows import NO_PYTHON
+from deploy.hosts.system import NO_PYTHON
 
 CONNECT_S = 5.0
 TRIES = 3

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-NO_PYTHON = 97
-"""Exit status of the start command when the host has no Python that is new enough."""
+from deploy.hosts.system import NO_PYTHON
 
 # cmd.exe cannot be trusted with quotes, so the line that it sees is fixed; this follows on standard input, and then the
 # agent's archive, which is imported from memory: nothing is left on the host's disk.
@@ -34,7 +33,7 @@ main({root!r})
 
 
 class Windows:
-    """See hosts.linux.HostSystem."""
+    """See system.HostSystem."""
 
     root: ClassVar[str] = "C:/fairlead"
     account: ClassVar[str] = ""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from cluster.errors import FairleadError
 from deploy import plan, wheelhouse
 from deploy.command import Command
+from deploy.hosts import SYSTEMS
 from deploy.hosts.connection import HostRefused, Unreachable
-from deploy.hosts.linux import SYSTEMS
 from deploy.outcome import Code, HostResult
 from deploy.plan import CONF, KEEPER, PROGRAMS, HostPlan
 from deploy.prepare import prepare

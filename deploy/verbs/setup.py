@@ -9,7 +9,7 @@ from cluster.errors import ConfigError, FairleadError
 from deploy import firewall as rules
 from deploy import systemd
 from deploy.command import Command, Ends
-from deploy.hosts.linux import SYSTEMS
+from deploy.hosts import SYSTEMS
 from deploy.outcome import Code
 from deploy.reach import Reach
 from deploy.render import STOP_WAIT_S

@@ -8,8 +8,8 @@ from typing import Any
 from cluster.config import Fleet
 from cluster.load import parse
 from deploy import firewall, plan
+from deploy.hosts import SYSTEMS
 from deploy.hosts.agent_archive import agent_archive
-from deploy.hosts.linux import SYSTEMS
 from deploy.hosts.windows import Windows
 from deploy.wheelhouse import Target
 
