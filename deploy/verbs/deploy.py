@@ -120,7 +120,7 @@ def _report_plans(command: Command, plans: dict[str, HostPlan]) -> None:
         row = command.results[host]
         row.result, row.detail = ("would change" if made.changes else "unchanged"), "; ".join(made.changes)
         row.now = made.release if made.changes else made.before
-        if made.diff and not command.options.get("json"):
+        if made.diff:
             command.report.print(made.diff)
 
 
