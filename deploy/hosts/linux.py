@@ -43,6 +43,11 @@ class Linux:
         """See HostSystem."""
         return b""
 
+    def why_it_ended(self, status: int) -> str:
+        """See HostSystem."""
+        hint = "it has no Python 3.11 or newer; on Debian 12, Ubuntu 24.04 and later: sudo apt install python3"
+        return hint if status == NO_PYTHON else ""
+
     def upload_path(self, path: str) -> str:
         """See HostSystem."""
         return path

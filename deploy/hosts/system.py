@@ -20,6 +20,9 @@ class HostSystem(Protocol):
     def preamble(self, size: int) -> bytes:
         """What that command wants to read before the archive."""
 
+    def why_it_ended(self, status: int) -> str:
+        """What that command's exit status means and what to do; "" when it says nothing in particular."""
+
     def upload_path(self, path: str) -> str:
         """A path as the host's SFTP server wants it."""
 

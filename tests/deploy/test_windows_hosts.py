@@ -10,6 +10,7 @@ from cluster.load import parse
 from deploy import firewall, plan
 from deploy.hosts import SYSTEMS
 from deploy.hosts.agent_archive import agent_archive
+from deploy.hosts.system import NO_PYTHON
 from deploy.hosts.windows import Windows
 from deploy.wheelhouse import Target
 
@@ -66,6 +67,13 @@ def test_netsh_is_told_the_subnet_by_its_own_word() -> None:
     (rule,) = firewall.wanted(found, SYSTEM, "192.168.7.0/24")["netsh"]
     assert rule[0] == "Fairlead node-l1"
     assert rule[4:] == ["localport=5001", "remoteip=192.168.7.10,192.168.7.2", "profile=private,domain"]
+
+
+def test_a_host_without_python_is_told_what_its_system_needs() -> None:
+    assert "apt install python3" in SYSTEMS["linux"].why_it_ended(NO_PYTHON)
+    for status in (NO_PYTHON, 9009):  # as of cmd.exe for a command that it does not know
+        assert "python.org" in SYSTEM.why_it_ended(status)
+    assert SYSTEM.why_it_ended(1) == SYSTEMS["linux"].why_it_ended(127) == ""
 
 
 def test_the_agent_comes_from_memory_and_the_command_line_has_nothing_to_quote() -> None:
