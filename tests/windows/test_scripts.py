@@ -94,13 +94,13 @@ class Netsh:
         return code
 
 
-def test_rules_are_made_once_and_taken_away() -> None:
-    netsh, described = Netsh(), fleet()
+def test_rules_are_made_once_and_taken_away(tmp_path: Path) -> None:
+    netsh, described, made = Netsh(), fleet(), tmp_path / "rules.json"
     programs = programs_of(described, ("win",))
     stranger = ("name=Somebody else", "dir=in", "action=allow")
     netsh.rules.append(stranger)
     for _ in range(2):
-        assert firewall.apply(described, programs, False, netsh) == []
+        assert firewall.apply(described, programs, False, made, netsh) == []
         assert {rule[0]: rule[4:] for rule in netsh.rules[1:]} == {
             "name=Fairlead node-l1": (
                 "localport=5001",
@@ -111,13 +111,16 @@ def test_rules_are_made_once_and_taken_away() -> None:
             "name=Fairlead balancer": ("localport=8082", "remoteip=LocalSubnet", "profile=private,domain"),
         }
         assert len(netsh.rules) == 4
-    firewall.apply(described, programs, True, netsh)
+    fewer = [program for program in programs if program.name != "node-l1"]  # it is gone from config.json
+    firewall.apply(described, fewer, False, made, netsh)
+    assert {rule[0] for rule in netsh.rules[1:]} == {"name=Fairlead balancer-control", "name=Fairlead balancer"}
+    firewall.apply(described, [], True, made, netsh)
     assert netsh.rules == [stranger]
 
 
-def test_a_rule_that_netsh_refuses_is_told() -> None:
-    described = fleet()
-    failed = firewall.apply(described, programs_of(described, ("win",)), False, lambda command: 1)
+def test_a_rule_that_netsh_refuses_is_told(tmp_path: Path) -> None:
+    described, made = fleet(), tmp_path / "rules.json"
+    failed = firewall.apply(described, programs_of(described, ("win",)), False, made, lambda command: 1)
     assert failed[0] == "Fairlead node-l1: netsh did not take the rule for port 5001"
     assert len(failed) == 3
 
