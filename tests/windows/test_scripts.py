@@ -11,7 +11,7 @@ import pytest
 from cluster.config import Fleet
 from cluster.load import parse
 from cluster.programs import programs_of
-from deploy.windows import boot_task, firewall
+from deploy.windows import boot_task, firewall, set_up
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = sorted((PROJECT / "scripts" / "windows").glob("*.bat"))
@@ -67,6 +67,16 @@ def test_what_windows_needs_beside_the_lock_is_not_in_it() -> None:
 
     assert names("requirements-windows.lock") == {"cffi", "colorama", "pycparser"}
     assert not names("requirements-windows.lock") & names("requirements.lock")
+
+
+def test_a_set_up_is_good_for_the_lock_files_of_its_time(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    for name in set_up.LOCKS:
+        (tmp_path / name).write_text("a==1\n")
+    assert set_up.main([], tmp_path) == 1
+    assert set_up.main(["--done"], tmp_path) == set_up.main([], tmp_path) == 0
+    (tmp_path / set_up.LOCKS[0]).write_text("a==2\n")
+    assert set_up.main([], tmp_path) == 1
 
 
 class Netsh:
