@@ -21,7 +21,7 @@ NEEDS_ELEVATION = 5
 
 def task_xml(python: PurePath, project: PurePath, config: PurePath, lan: bool, user: str) -> str:
     """The task of a project that lies on the host. `user`: whose files these are, DOMAIN\\name."""
-    arguments = f'-m deploy.keeper run --config "{config}"' + (" --lan" if lan else "")
+    arguments = f'-m deploy.keeper run --unless-stopped --config "{config}"' + (" --lan" if lan else "")
     return task(str(python), arguments, str(project), user)
 
 

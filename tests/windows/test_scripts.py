@@ -155,6 +155,7 @@ def test_the_task_never_ends_by_itself_and_comes_back() -> None:
     assert value("Principals/Principal/LogonType") == "S4U"
     assert value("Principals/Principal/UserId") == r"CLASS\a & b"
     assert value("Actions/Exec/Command") == r"C:\Users\A & B\kit\.venv\Scripts\python.exe"
-    assert value("Actions/Exec/Arguments") == r'-m deploy.keeper run --config "C:\Users\A & B\kit\config.json" --lan'
+    config = r'--config "C:\Users\A & B\kit\config.json"'
+    assert value("Actions/Exec/Arguments") == f"-m deploy.keeper run --unless-stopped {config} --lan"
     assert value("Actions/Exec/WorkingDirectory") == r"C:\Users\A & B\kit"
     assert boot_task.create(Path("x.xml")) == ["schtasks", "/create", "/tn", "Fairlead", "/xml", "x.xml", "/f"]
