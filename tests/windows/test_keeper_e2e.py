@@ -104,6 +104,9 @@ def test_a_killed_program_comes_back(fleet: KeptFleet, name: str) -> None:
     ports = {"balancer": fleet.balancer, "balancer-control": fleet.control, "dashboard": fleet.dashboard}
     port = ports.get(name) or next(n["port"] for n in fleet.raw["nodes"] if f"node-{n['name']}" == name)
     until(lambda: fleet.healthy(port, "/" if name == "node-app" else "/-/health"), 40)
+    log = (fleet.folder / "logs" / f"{name}.log").read_text()
+    assert f" pid {before} starts\n" in log
+    assert f" pid {fleet.processes()[name].pid} starts\n" in log
 
 
 def test_the_dashboard_hears_what_happened(fleet: KeptFleet) -> None:
