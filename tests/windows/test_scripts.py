@@ -149,6 +149,7 @@ def test_the_task_never_ends_by_itself_and_comes_back() -> None:
     assert value("Settings/ExecutionTimeLimit") == "PT0S"
     assert value("Settings/DisallowStartIfOnBatteries") == value("Settings/StopIfGoingOnBatteries") == "false"
     assert value("Settings/MultipleInstancesPolicy") == "IgnoreNew"
+    assert value("Settings/Priority") == "4"  # normal; without, it is 7: below normal
     assert value("Triggers/BootTrigger/Enabled") == "true"
     assert value("Triggers/TimeTrigger/Repetition/Interval") == "PT1M"
     assert task.find(f"{TASK}Triggers/{TASK}TimeTrigger/{TASK}Repetition/{TASK}Duration") is None  # for ever
