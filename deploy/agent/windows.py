@@ -166,6 +166,8 @@ class Windows:
         done = []
         if _run("schtasks", "/delete", "/tn", TASK, "/f") == 0:
             done.append(f"task {TASK}")
+        elif _run("schtasks", "/query", "/tn", TASK) == 0:
+            raise Refused("failed", f"schtasks does not delete the task {TASK}, which would start the fleet again")
         keeper = self.supervisor(place)
         try:
             keeper.shutdown()
