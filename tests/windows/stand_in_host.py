@@ -52,3 +52,8 @@ def told(host: Host) -> dict[str, Any]:
     found = {"rules": [], "tasks": {}}
     kept = {name: host.run(["cat", f"{DRIVE}/{name}.json"], check=False).stdout for name in found}
     return found | {name: json.loads(text) for name, text in kept.items() if text}
+
+
+def story(host: Host) -> str:
+    """What schtasks was asked and answered there, and what was not as documented."""
+    return host.run(["cat", "/var/log/tasks.log", f"{DRIVE}/administration.log"], check=False).stdout

@@ -251,5 +251,6 @@ if FULL:
 def test_teardown_leaves_nothing(site: Site) -> None:
     assert set(results(site.fab("teardown", "--yes")).values()) == {"changed"}
     for host in WINDOWS:
-        assert stand_in_host.told(site.lan.host(host)) == {"rules": [], "tasks": {}}
+        left = stand_in_host.told(site.lan.host(host))
+        assert left == {"rules": [], "tasks": {}}, stand_in_host.story(site.lan.host(host))
         assert site.on(host, f"ls {stand_in_host.DRIVE} | grep -i fairlead; true") == ""

@@ -7,6 +7,7 @@ business of task_scheduler.py.
 import json
 import re
 import sys
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import task_scheduler
 
 KEPT = Path("C:/rules.json")
+LOG = Path("C:/administration.log")
 RULE = re.compile(
     r"name=(?!all$)[^\"]+|dir=in|action=allow|protocol=TCP|localport=\d+"
     r"|remoteip=(LocalSubnet|[\d./]+)(,(LocalSubnet|[\d./]+))*|profile=private,domain"
@@ -41,4 +43,10 @@ def netsh(words: list[str]) -> int:
 
 if __name__ == "__main__":
     ask = netsh if Path(sys.argv[1]).stem.lower() == "netsh" else task_scheduler.ask
-    sys.exit(ask(sys.argv[2:]))
+    try:
+        sys.exit(ask(sys.argv[2:]))
+    except Exception:
+        with LOG.open("a") as log:
+            print(sys.argv, file=log)
+            traceback.print_exc(file=log)
+        raise

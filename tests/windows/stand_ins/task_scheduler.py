@@ -10,7 +10,9 @@ import math
 import re
 import socket
 import subprocess
+import sys
 import time
+import traceback
 import xml.etree.ElementTree as ET
 from datetime import datetime
 from pathlib import Path
@@ -110,25 +112,33 @@ def ask(words: list[str]) -> int:
 
 
 def main() -> None:
-    """For as long as the host is on."""
+    """For as long as the host is on; what goes wrong is in its log."""
     scheduler = Scheduler()
-    scheduler.boot()
     with socket.create_server(ADDRESS) as server:
         server.settimeout(TURN_S)
+        scheduler.boot()
         while True:
-            scheduler.turn()
             try:
-                connection, _ = server.accept()
-            except TimeoutError:
-                continue
-            connection.settimeout(5)
-            with connection, connection.makefile("rw") as lines:
-                try:
-                    code = scheduler.answer(json.loads(lines.readline()))
-                except (AssertionError, ValueError, OSError, ET.ParseError) as error:
-                    print(f"not as documented: {error!r}", flush=True)
-                    code = 1
-                print(code, file=lines, flush=True)
+                scheduler.turn()
+                serve(scheduler, server)
+            except Exception:
+                traceback.print_exc()
+
+
+def serve(scheduler: Scheduler, server: socket.socket) -> None:
+    """One request, if there is one."""
+    try:
+        connection, _ = server.accept()
+    except TimeoutError:
+        return
+    connection.settimeout(20)
+    with connection, connection.makefile("rw") as lines:
+        words, code = json.loads(lines.readline()), 1
+        try:
+            code = scheduler.answer(words)
+        finally:
+            print(time.strftime("%H:%M:%S"), *words, code, file=sys.stderr)
+            print(code, file=lines, flush=True)
 
 
 if __name__ == "__main__":
