@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fabric.main import program
 from invoke import Collection, Task
 
 from deploy import command as commands
+from deploy import usage
 from deploy.command import Command
 from deploy.verbs import deploy, doctor, init, look, setup, steer
 
@@ -117,3 +119,5 @@ namespace = Collection(
     ),
     _task("teardown", setup.teardown, Option("yes", False, "do not ask")),
 )  # fmt: skip
+
+usage.end_with_2(program)

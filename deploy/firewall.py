@@ -8,7 +8,7 @@ from typing import Any
 from cluster.config import Fleet
 from cluster.programs import Role, bind_address, programs_of, reach
 from deploy import systemd
-from deploy.hosts.linux import HostSystem
+from deploy.hosts.system import HostSystem
 
 TAG = "fairlead"
 

@@ -90,9 +90,10 @@ class Report:
             live.stop()
 
     def print(self, what: Any) -> None:
-        """Data, to standard output."""
+        """Data for people, to standard output; programs (--json) get theirs with the outcome, all in one object."""
         self.stop()
-        self._out.print(what)
+        if not self.as_json:
+            self._out.print(what)
 
     def _lines(self) -> Table:
         table = Table.grid(padding=(0, 2))

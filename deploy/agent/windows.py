@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from deploy.agent import windows_network
 from deploy.agent.place import Place, Refused, tail, write
@@ -147,7 +148,8 @@ class Windows:
                 done.append(f"folder {folder}")
         user = f"{os.environ.get('USERDOMAIN', platform.node())}\\{os.environ['USERNAME']}"
         for name, text in files.items():
-            text = text.replace("{python}", sys.executable).replace("{user}", user)
+            fit = escape if name.endswith(".xml") else str
+            text = text.replace("{python}", fit(sys.executable)).replace("{user}", fit(user))
             path = place.shared / name if name.endswith(".xml") else place.root / name
             encoding = "utf-16" if name.endswith(".xml") else "utf-8"  # schtasks wants UTF-16
             if path.exists() and path.read_text(encoding) == text and not _run("schtasks", "/query", "/tn", TASK):
@@ -164,6 +166,8 @@ class Windows:
         done = []
         if _run("schtasks", "/delete", "/tn", TASK, "/f") == 0:
             done.append(f"task {TASK}")
+        elif _run("schtasks", "/query", "/tn", TASK) == 0:
+            raise Refused("failed", f"schtasks does not delete the task {TASK}, which would start the fleet again")
         keeper = self.supervisor(place)
         try:
             keeper.shutdown()

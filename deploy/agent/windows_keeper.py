@@ -1,14 +1,11 @@
 """The keeper of a host (deploy/keeper), spoken to as the agent speaks to Supervisor: groups of one, `name:name`."""
 
-import contextlib
-import http.client
 import json
 from typing import Any
 
-from deploy.agent.place import Place
+from deploy.agent.place import Place, Refused
+from deploy.keeper.client import Client
 from deploy.processes import Process, SupervisorGone
-
-LIMIT_S = 5.0
 
 
 class KeeperOfHost:
@@ -16,20 +13,19 @@ class KeeperOfHost:
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._keeper = Client(place.state)
 
     def pid(self) -> int:
         """The keeper's own."""
-        return int(self._ask("GET", "/processes")["pid"])
+        return self._keeper.processes()[0]
 
     def processes(self) -> list[Process]:
         """Every program."""
-        told = self._ask("GET", "/processes")["processes"]
-        return [Process(**{**fields, "id": f"{fields['id']}:{fields['id']}"}) for fields in told]
+        return [p._replace(id=f"{p.id}:{p.id}") for p in self._keeper.processes()[1]]
 
     def releases(self) -> dict[int, str]:
         """Process id -> release that it was started from."""
-        told = self._ask("GET", "/processes")
-        return {p["pid"]: told["releases"][p["name"]] for p in told["processes"] if p["pid"]}
+        return self._keeper.releases()
 
     def ports(self) -> set[int]:
         """Ports of the programs that it keeps; none when it does not run."""
@@ -63,7 +59,7 @@ class KeeperOfHost:
 
     def shutdown(self) -> None:
         """Stop everything and end; returns at once."""
-        self._ask("POST", "/stop")
+        self._keeper.stop()
 
     def _described(self) -> list[dict[str, Any]]:
         path = self._place.folder(self._place.release()) / "host" / "programs.json"
@@ -71,20 +67,7 @@ class KeeperOfHost:
         return found
 
     def _order(self, process_id: str, verb: str) -> None:
-        self._ask("POST", f"/programs/{process_id.partition(':')[0]}/{verb}")
-
-    def _ask(self, method: str, path: str) -> Any:
-        state = self._place.state
         try:
-            port = int(json.loads((state / "keeper.json").read_text())["port"])
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
-            with contextlib.closing(connection):
-                token = (state / "token").read_text().strip()
-                connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
-                answer = connection.getresponse()
-                body = json.loads(answer.read(1 << 20))
-            if answer.status // 100 != 2:
-                raise SupervisorGone(f"the keeper answers {answer.status}")
-            return body
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise SupervisorGone(str(error)) from None
+            self._keeper.order(process_id.partition(":")[0], verb)
+        except KeyError as error:
+            raise Refused("failed", f"the keeper cannot {verb} it: {error.args[0]}") from None

@@ -7,12 +7,9 @@ import zipfile
 from cluster.paths import PROJECT
 
 PARTS = (
-    "cluster/__init__.py",
-    "cluster/file_lock.py",
-    "cluster/pair.py",
-    "deploy/__init__.py",
-    "deploy/processes.py",
-    "deploy/procfs.py",
+    *("cluster/__init__.py", "cluster/file_lock.py", "cluster/pair.py"),
+    *("deploy/__init__.py", "deploy/processes.py", "deploy/procfs.py"),
+    *("deploy/keeper/__init__.py", "deploy/keeper/client.py"),
 )
 
 

@@ -17,10 +17,8 @@ import paramiko
 
 from cluster.config import Host
 from cluster.errors import FairleadError
-from deploy.hosts import host_keys
+from deploy.hosts import SYSTEMS, host_keys
 from deploy.hosts.agent_archive import agent_archive
-from deploy.hosts.linux import SYSTEMS
-from deploy.hosts.windows import NO_PYTHON
 
 CONNECT_S = 5.0
 TRIES = 3
@@ -223,8 +221,8 @@ class Connection:
 
     def _why_it_ended(self, channel: paramiko.Channel) -> str:
         channel.status_event.wait(1.0)
-        if channel.exit_status == NO_PYTHON:
-            return "it has no Python 3.11 or newer; on Debian 12, Ubuntu 24.04 and later: sudo apt install python3"
+        if why := self.system.why_it_ended(channel.exit_status):
+            return why
         said = b""
         with contextlib.suppress(OSError):
             channel.settimeout(0.5)

@@ -1,9 +1,10 @@
 """Linux, seen from the operator: how the agent is started over SSH, and where things lie."""
 
 import shlex
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
-from deploy.hosts.windows import NO_PYTHON, Windows
+from deploy.hosts.system import NO_PYTHON
+from deploy.hosts.system import HostSystem as HostSystem  # plan.py has it from here
 
 # From the wire into memory: nothing is left on the host's disk, and a full disk is no obstacle.
 _LOADER = """
@@ -19,29 +20,8 @@ main({root!r})
 """
 
 
-class HostSystem(Protocol):
-    """What the operator's side must know of a host's operating system. The other half is `agent.machine.Machine`."""
-
-    root: ClassVar[str]
-    """Folder of the fleet."""
-    account: ClassVar[str]
-    """Account that everything runs as and that deploys log in as; made by `fab setup`. "": `user` of config.json."""
-
-    def start_agent(self, size: int, as_root: bool) -> str:
-        """The command line that reads `size` bytes of agent archive from standard input and runs it."""
-
-    def preamble(self, size: int) -> bytes:
-        """What that command wants to read before the archive."""
-
-    def upload_path(self, path: str) -> str:
-        """A path as the host's SFTP server wants it."""
-
-    def python_in(self, folder: str) -> str:
-        """The interpreter of the environment of a release whose folder is given."""
-
-
 class Linux:
-    """See HostSystem."""
+    """See system.HostSystem."""
 
     root: ClassVar[str] = "/opt/fairlead"
     account: ClassVar[str] = "fairlead"
@@ -63,6 +43,11 @@ class Linux:
         """See HostSystem."""
         return b""
 
+    def why_it_ended(self, status: int) -> str:
+        """See HostSystem."""
+        hint = "it has no Python 3.11 or newer; on Debian 12, Ubuntu 24.04 and later: sudo apt install python3"
+        return hint if status == NO_PYTHON else ""
+
     def upload_path(self, path: str) -> str:
         """See HostSystem."""
         return path
@@ -70,6 +55,3 @@ class Linux:
     def python_in(self, folder: str) -> str:
         """See HostSystem."""
         return f"{folder}/.venv/bin/python"
-
-
-SYSTEMS: dict[str, HostSystem] = {"linux": Linux(), "windows": Windows()}

@@ -2,8 +2,10 @@
 
 from typing import ClassVar
 
-NO_PYTHON = 97
-"""Exit status of the start command when the host has no Python that is new enough."""
+from deploy.hosts.system import NO_PYTHON
+
+NO_SUCH_COMMAND = 9009
+"""Exit status of cmd.exe."""
 
 # cmd.exe cannot be trusted with quotes, so the line that it sees is fixed; this follows on standard input, and then the
 # agent's archive, which is imported from memory: nothing is left on the host's disk.
@@ -34,7 +36,7 @@ main({root!r})
 
 
 class Windows:
-    """See hosts.linux.HostSystem."""
+    """See system.HostSystem."""
 
     root: ClassVar[str] = "C:/fairlead"
     account: ClassVar[str] = ""
@@ -47,6 +49,11 @@ class Windows:
     def preamble(self, size: int) -> bytes:
         """See HostSystem."""
         return _LOADER.format(no_python=NO_PYTHON, size=size, root=self.root).encode()
+
+    def why_it_ended(self, status: int) -> str:
+        """See HostSystem."""
+        hint = "it has no Python 3.11 or newer as `python`; python.org's, for all users and added to PATH, is one"
+        return hint if status in (NO_PYTHON, NO_SUCH_COMMAND) else ""
 
     def upload_path(self, path: str) -> str:
         """See HostSystem. SFTP has no drives: C:/x is /C:/x there."""

@@ -1,5 +1,5 @@
 """What keeps a host's programs alive where Supervisor does not run: on Windows.
 
 `python -m deploy.keeper start | stop | status | run`. program.py says when to start and when to wait (pure), child.py
-is the process, keeper.py keeps all of them, local_api.py is how it is spoken to. Nothing here needs Linux.
+is the process, keeper.py keeps all of them, local_api.py answers and client.py asks. Nothing here needs Linux.
 """

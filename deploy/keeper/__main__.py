@@ -18,13 +18,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("verb", choices=("start", "stop", "status", "run"))
     parser.add_argument("--config", type=Path, metavar="FILE", help="default: config.json in the project")
     parser.add_argument("--lan", action="store_true", help="balancer and dashboard reachable from the LAN")
+    parser.add_argument("--unless-stopped", action="store_true", help="run: do nothing after `stop`, until `start`")
     parser.add_argument("--json", action="store_true", help="status as one JSON object; see docs/commands.md")
     args = parser.parse_args(argv)
     config = (args.config or paths.config_file()).absolute()
     try:
         match args.verb:
             case "run":
-                return verbs.run(config, args.lan)
+                return verbs.run(config, args.lan, args.unless_stopped)
             case "start":
                 return verbs.start(config, args.lan)
             case "stop":

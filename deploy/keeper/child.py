@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,8 @@ class Child:
 
     def _read(self, path: Path) -> None:
         log = LineLog(path, LOG_BYTES, LOGS_KEPT)
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} pid {self.pid} starts")  # many a program says nothing itself
+        log.flush()
         assert self._process.stdout is not None
         with self._process.stdout as source:
             while line := source.readline(65536):

@@ -47,6 +47,7 @@ class Current:
             return text.replace("{release}", str(folder)).replace("{env}", str(env)).replace("{python}", sys.executable)
 
         outside = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)}
+        outside["PYTHONUTF8"] = "1"  # whatever Windows' code page
         environment = outside | {key: filled(value) for key, value in program["environment"].items()}
         argv = [filled(word) for word in program["argv"]]
         return Recipe(name, argv, folder, environment, True, program["stop_wait_s"])

@@ -1,11 +1,10 @@
-"""How the keeper is spoken to: HTTP on loopback with the operator's token; and how one finds it.
+"""What the keeper answers: HTTP on loopback with the operator's token. client.py is the other end.
 
 GET /processes · POST /stop · POST /programs/NAME/start, /stop, /restart, /add, /remove.
 `keeper.json` in the state folder: the port.
 """
 
 import contextlib
-import http.client
 import json
 import os
 import threading
@@ -15,15 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster import auth
+from deploy.keeper.client import FOUND_BY, LIMIT_S, LOOPBACK
 from deploy.keeper.keeper import Keeper
-from deploy.processes import Process
-
-LIMIT_S = 5.0
-LOOPBACK = "127.0.0.1"
-
-
-class KeeperGone(Exception):
-    """No keeper answers."""
 
 
 def serve(keeper: Keeper, state: Path, token: str) -> Callable[[], None]:
@@ -81,7 +73,7 @@ def serve(keeper: Keeper, state: Path, token: str) -> Callable[[], None]:
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
-    found = state / "keeper.json"
+    found = state / FOUND_BY
     fresh = found.with_suffix(".new")
     fresh.write_text(json.dumps({"pid": os.getpid(), "port": server.server_address[1]}))
     fresh.replace(found)
@@ -93,42 +85,3 @@ def serve(keeper: Keeper, state: Path, token: str) -> Callable[[], None]:
         server.server_close()
 
     return end
-
-
-class Client:
-    """The keeper of a state folder, running or not. Every method raises KeeperGone when it does not answer."""
-
-    def __init__(self, state: Path) -> None:
-        self._state = state
-
-    def processes(self) -> tuple[int, list[Process]]:
-        """The keeper's own pid and every program."""
-        said = self._ask("GET", "/processes")
-        return said["pid"], [Process(**fields) for fields in said["processes"]]
-
-    def stop(self) -> None:
-        """Tell it to stop everything and end; returns at once."""
-        self._ask("POST", "/stop")
-
-    def order(self, program: str, verb: str) -> None:
-        """start, stop or restart one program; returns at once. KeyError when it keeps none of that name."""
-        if verb not in ("start", "stop", "restart"):
-            raise ValueError(f"{verb}: an order is start, stop or restart")
-        self._ask("POST", f"/programs/{program}/{verb}")
-
-    def _ask(self, method: str, path: str) -> Any:
-        try:
-            port = int(json.loads((self._state / "keeper.json").read_text())["port"])
-            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=LIMIT_S)
-            with contextlib.closing(connection):
-                token = auth.read_token(self._state / "token")
-                connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
-                answer = connection.getresponse()
-                body = answer.read(1 << 20)
-            if answer.status == 404:
-                raise KeyError(json.loads(body)["error"])
-            if answer.status // 100 != 2:  # somebody else has the port of a keeper that died
-                raise KeeperGone(f"port {port} answers {answer.status}")
-            return json.loads(body)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise KeeperGone(str(error)) from None

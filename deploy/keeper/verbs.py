@@ -16,8 +16,9 @@ from cluster.programs import Program, Role, bind_address, reach
 from deploy import health, procfs, summary
 from deploy import status as fleet_status
 from deploy.fleet_here import Here, Started, digest, read_fleet, script
+from deploy.keeper.client import Client, KeeperGone
 from deploy.keeper.keeper import Keeper
-from deploy.keeper.local_api import Client, KeeperGone, serve
+from deploy.keeper.local_api import serve
 from deploy.keeper.recipes import recipes
 from deploy.supervisor.listener import Sender, post
 
@@ -26,9 +27,14 @@ STOP_WITHIN_S = 100.0
 APPEAR_WITHIN_S = 20.0
 
 
-def run(config: Path, lan: bool) -> int:
-    """The keeper itself, in the foreground, until told to stop. A second one finds the first and ends: 0."""
+def run(config: Path, lan: bool, unless_stopped: bool) -> int:
+    """The keeper itself, in the foreground, until told to stop. A second one finds the first and ends: 0.
+
+    `unless_stopped`: for the boot task, which tries each minute: nor after `stop`, until the next `start`.
+    """
     here = Here()
+    if unless_stopped and _stopped(here).exists():
+        return 0
     here.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with file_lock.alone(here.state / "keeper.lock", wait=False):
@@ -63,6 +69,7 @@ def start(config: Path, lan: bool) -> int:
     here = Here()
     fleet, programs = read_fleet(config)
     programs = [program for program in programs if program.role is not Role.LISTENER]
+    _stopped(here).unlink(missing_ok=True)
     client = Client(here.state)
     try:
         pid, _ = client.processes()
@@ -86,6 +93,8 @@ def start(config: Path, lan: bool) -> int:
 def stop() -> int:
     """Everything in order, then the keeper. 0: nothing runs any more; 1: it did not end in time."""
     here = Here()
+    here.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _stopped(here).touch()
     client = Client(here.state)
     try:
         pid, processes = client.processes()
@@ -119,6 +128,11 @@ def status(config: Path, as_json: bool) -> int:
     else:
         fleet_status.show(result)
     return 0 if result["well"] else 3
+
+
+def _stopped(here: Here) -> Path:
+    """Is there while the fleet is stopped by order."""
+    return here.state / "stopped"
 
 
 def _is_free(here: Here) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from cluster.errors import FairleadError
 from deploy import plan, wheelhouse
 from deploy.command import Command
+from deploy.hosts import SYSTEMS
 from deploy.hosts.connection import HostRefused, Unreachable
-from deploy.hosts.linux import SYSTEMS
 from deploy.outcome import Code, HostResult
 from deploy.plan import CONF, KEEPER, PROGRAMS, HostPlan
 from deploy.prepare import prepare
@@ -120,7 +120,7 @@ def _report_plans(command: Command, plans: dict[str, HostPlan]) -> None:
         row = command.results[host]
         row.result, row.detail = ("would change" if made.changes else "unchanged"), "; ".join(made.changes)
         row.now = made.release if made.changes else made.before
-        if made.diff and not command.options.get("json"):
+        if made.diff:
             command.report.print(made.diff)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from cluster.errors import FairleadError
+from cluster.errors import ConfigError, FairleadError, Problem
 from deploy import plan
 from deploy.command import Command
 from deploy.outcome import Code
@@ -106,11 +106,13 @@ def releases(command: Command) -> None:
 
 
 def logs(command: Command) -> None:
-    """The newest lines of the programs' logs; -f: and what comes."""
+    """The newest lines of the programs' logs; --follow: and what comes."""
     names = [name for name in str(command.options.get("programs") or "").split(",") if name]
     lines = int(command.options.get("lines") or 20)
     wanted = str(command.options.get("grep") or "")
     follow = bool(command.options.get("follow"))
+    if follow and command.options.get("json"):
+        raise ConfigError("fab", [Problem("--follow", "has no end, and --json is one object: leave one of them out")])
     marks: dict[str, dict[str, int]] = {}
     with command.reach() as reach:
         width = max(map(len, command.hosts))
@@ -123,10 +125,11 @@ def logs(command: Command) -> None:
                 if not isinstance(told, dict):
                     continue
                 marks[host] = {name: entry["size"] for name, entry in told.items()}
-                for name, entry in told.items():
-                    for line in entry["lines"]:
-                        if wanted in line:
-                            command.report.print(f"{host:<{width}} {name}: {line}")
+                fitting = {name: [line for line in entry["lines"] if wanted in line] for name, entry in told.items()}
+                command.outcome.more.setdefault("logs", {})[host] = fitting
+                for name, said in fitting.items():
+                    for line in said:
+                        command.report.print(f"{host:<{width}} {name}: {line}")
             if not follow or not reach.connected:
                 break
             time.sleep(FOLLOW_S)
@@ -141,7 +144,7 @@ def audit(command: Command) -> None:
         found = reach.on_all("audit", last=int(command.options.get("lines") or 20))
     for host in command.hosts:
         told = found.get(host)
-        for line in told if isinstance(told, list) and not command.options.get("json") else []:
+        for line in told if isinstance(told, list) else []:
             command.report.print(f"{host}: {line}")
     command.outcome.hosts = [row for row in command.outcome.hosts if row.result]
     command.outcome.more["audit"] = {h: v for h, v in found.items() if isinstance(v, list)}

@@ -9,7 +9,7 @@ from cluster.errors import ConfigError, FairleadError
 from deploy import firewall as rules
 from deploy import systemd
 from deploy.command import Command, Ends
-from deploy.hosts.linux import SYSTEMS
+from deploy.hosts import SYSTEMS
 from deploy.outcome import Code
 from deploy.reach import Reach
 from deploy.render import STOP_WAIT_S
@@ -56,7 +56,8 @@ def firewall(command: Command) -> None:
     """Bring the firewalls in line with config.json, then see from every host who reaches what."""
     command.report.watch(command.hosts)
     if command.options.get("show"):
-        for host, text in _texts(command).items():
+        command.outcome.more["rules"] = texts = _texts(command)
+        for host, text in texts.items():
             command.report.print(f"# {host}\n{text}")
         command.outcome.summary = "nothing was done"
         return
@@ -114,7 +115,8 @@ def _confirm(command: Command) -> Any:
 def _asked(question: str) -> bool:
     if not sys.stdin.isatty():
         return False
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return input().strip().lower() in ("y", "yes")
 
 
 def _share_token(command: Command, reach: Reach) -> None:

@@ -1,8 +1,8 @@
 """The Scheduled Task that runs the keeper: `python -m deploy.windows.boot_task [--remove]`. Needs an elevated prompt.
 
-As the user who installs it, without a password (S4U), logged on or not. As XML, because schtasks' own options cannot
-lift the 72 h limit, and stop the task on batteries. It fires at boot and each minute: while the keeper lives that
-does nothing (IgnoreNew), after its death it is the revival.
+As the user who installs it, without a password (S4U), logged on or not. As XML, because schtasks' own options leave the
+72 h limit, the stop on batteries and the priority below normal as they are. It fires at boot and each minute: while
+the keeper lives that does nothing (IgnoreNew), after its death it is the revival.
 https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-schema
 """
 
@@ -21,7 +21,7 @@ NEEDS_ELEVATION = 5
 
 def task_xml(python: PurePath, project: PurePath, config: PurePath, lan: bool, user: str) -> str:
     """The task of a project that lies on the host. `user`: whose files these are, DOMAIN\\name."""
-    arguments = f'-m deploy.keeper run --config "{config}"' + (" --lan" if lan else "")
+    arguments = f'-m deploy.keeper run --unless-stopped --config "{config}"' + (" --lan" if lan else "")
     return task(str(python), arguments, str(project), user)
 
 
@@ -58,6 +58,7 @@ def task(python: str, arguments: str, folder: str, user: str) -> str:
     <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
     <StartWhenAvailable>true</StartWhenAvailable>
     <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
+    <Priority>4</Priority>
     <Enabled>true</Enabled>
   </Settings>
   <Actions Context="Author">

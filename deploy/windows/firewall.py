@@ -6,6 +6,7 @@ https://learn.microsoft.com/windows-server/networking/technologies/netsh/netsh-a
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,9 +41,9 @@ def sources(program: Program, fleet: Fleet) -> list[str]:
     return numbers or ["LocalSubnet"]
 
 
-def delete(program: Program) -> list[str]:
-    """The command that takes a program's rule away."""
-    return ["netsh", "advfirewall", "firewall", "delete", "rule", f"name={rule_name(program)}"]
+def delete(name: str) -> list[str]:
+    """The command that takes a rule away."""
+    return ["netsh", "advfirewall", "firewall", "delete", "rule", f"name={name}"]
 
 
 def add(program: Program, fleet: Fleet) -> list[str]:
@@ -54,18 +55,19 @@ def add(program: Program, fleet: Fleet) -> list[str]:
     ]
 
 
-def apply(fleet: Fleet, programs: list[Program], remove: bool, run: Run) -> list[str]:
-    """Bring the rules in line; what could not be done, in sentences."""
-    failed = []
-    for program in programs:
-        if program.port is None:
-            continue
-        run(delete(program))  # fails when there is none, which is fine
-        if remove or bind_address(program, fleet, lan=True).startswith("127."):
-            continue
-        if run(add(program, fleet)):
-            failed.append(f"{rule_name(program)}: netsh did not take the rule for port {program.port}")
-    return failed
+def apply(fleet: Fleet, programs: list[Program], remove: bool, made: Path, run: Run) -> list[str]:
+    """Bring the rules in line; what could not be done, in sentences.
+
+    `made`: file with the names of the rules that were made, so that those of programs that are no more go, too.
+    """
+    before = json.loads(made.read_text()) if made.exists() else []
+    ours = [program for program in programs if program.port is not None]
+    for name in dict.fromkeys([*before, *map(rule_name, ours)]):
+        run(delete(name))  # fails when there is none, which is fine
+    wanted = [p for p in ours if not remove and not bind_address(p, fleet, lan=True).startswith("127.")]
+    made.write_text(json.dumps([rule_name(program) for program in wanted]))
+    refused = [program for program in wanted if run(add(program, fleet))]
+    return [f"{rule_name(p)}: netsh did not take the rule for port {p.port}" for p in refused]
 
 
 def _run(command: list[str]) -> int:
@@ -86,7 +88,8 @@ def main(argv: list[str] | None = None) -> int:
     if _run(["net", "session"]):  # what only an elevated prompt may ask
         print("Firewall rules need an administrator: open the prompt with 'Run as administrator'", file=sys.stderr)
         return NEEDS_ELEVATION
-    failed = apply(fleet, programs, args.remove, _run)
+    paths.state_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+    failed = apply(fleet, programs, args.remove, paths.state_dir() / "rules.json", _run)
     print("\n".join(failed) or ("The rules are gone" if args.remove else "The rules are in place"), file=sys.stderr)
     return 1 if failed else 0
 

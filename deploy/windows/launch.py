@@ -11,6 +11,9 @@ if (root / "current").is_file():
     os.environ["FAIRLEAD_STATE"] = str(root / "shared" / "run")
     os.chdir(root / "shared")
     sys.path[:0] = [str(folder), str((folder / (folder / ".venv").read_text()).resolve())]
-    sys.stdout = sys.stderr = (root / "shared" / "logs" / "keeper.log").open("a", buffering=1, encoding="utf-8")
+    log = root / "shared" / "logs" / "keeper.log"
+    if log.exists() and log.stat().st_size > 5 << 20:  # looked at each minute, because the boot task tries so often
+        log.write_bytes(b"")
+    sys.stdout = sys.stderr = log.open("a", buffering=1, encoding="utf-8")
     sys.argv = ["deploy.keeper.deployed", str(root)]
     runpy.run_module("deploy.keeper.deployed", run_name="__main__")

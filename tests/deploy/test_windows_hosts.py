@@ -8,8 +8,9 @@ from typing import Any
 from cluster.config import Fleet
 from cluster.load import parse
 from deploy import firewall, plan
+from deploy.hosts import SYSTEMS
 from deploy.hosts.agent_archive import agent_archive
-from deploy.hosts.linux import SYSTEMS
+from deploy.hosts.system import NO_PYTHON
 from deploy.hosts.windows import Windows
 from deploy.wheelhouse import Target
 
@@ -68,13 +69,21 @@ def test_netsh_is_told_the_subnet_by_its_own_word() -> None:
     assert rule[4:] == ["localport=5001", "remoteip=192.168.7.10,192.168.7.2", "profile=private,domain"]
 
 
+def test_a_host_without_python_is_told_what_its_system_needs() -> None:
+    assert "apt install python3" in SYSTEMS["linux"].why_it_ended(NO_PYTHON)
+    for status in (NO_PYTHON, 9009):  # as of cmd.exe for a command that it does not know
+        assert "python.org" in SYSTEM.why_it_ended(status)
+    assert SYSTEM.why_it_ended(1) == SYSTEMS["linux"].why_it_ended(127) == ""
+
+
 def test_the_agent_comes_from_memory_and_the_command_line_has_nothing_to_quote() -> None:
     archive = agent_archive()
     line = Windows().start_agent(len(archive), as_root=False)
     words = line.split('"')
     assert len(words) == 3
     assert not set(words[1]) & set("%^&|<>'!")
-    preamble = Windows().preamble(len(archive)).replace(b"main('C:/fairlead')", b"print(main.__module__)")
+    whole = b"import deploy.agent.windows; print(main.__module__)"  # with all that it needs
+    preamble = Windows().preamble(len(archive)).replace(b"main('C:/fairlead')", whole)
     code = f"import sys;exec(sys.stdin.buffer.read({len(preamble)}))"
     done = subprocess.run([sys.executable, "-I", "-c", code], input=preamble + archive, capture_output=True, timeout=30)
     assert done.stdout.strip() == b"deploy.agent.__main__", done.stderr

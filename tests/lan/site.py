@@ -93,8 +93,10 @@ class Site:
             process.kill()
             out, said = process.communicate()
             raise AssertionError(f"fab {arguments} took longer than {within_s:g} s:\n{said}\n{self.log()}") from None
-        text = out[out.find("{") :] if "{" in out else "{}"
-        result: dict[str, Any] = json.loads(text)
+        try:
+            result: dict[str, Any] = json.loads(out or "{}")  # nothing when fab itself was used wrongly
+        except ValueError:
+            raise AssertionError(f"fab {' '.join(arguments)} printed more than one JSON object:\n{out}") from None
         result |= {"seconds": round(time.monotonic() - began, 2), "exit": process.returncode}
         assert expect is None or process.returncode == expect, (
             f"fab {' '.join(arguments)} ended with {process.returncode}, not {expect}:\n{said}\n{out[-6000:]}"

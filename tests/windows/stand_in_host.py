@@ -3,8 +3,9 @@
     own = programs(folder)
     with Lan.up(names=[..., "win1"], share=share(wine, own), shells={"win1": shell(wine, own)}, ...) as lan:
 
-netsh and schtasks are programs of ours (stand_ins/administration.py), which enforce the documented syntax. No rule is
-enforced: what `remoteip` lets in and keeps out, only a real Windows shows.
+netsh and schtasks are programs of ours (stand_ins/administration.py), which enforce the documented syntax. Tasks start
+at boot, at their times and when told to (stand_ins/task_scheduler.py). No rule is enforced: what `remoteip` lets in
+and keeps out, only a real Windows shows.
 """
 
 import json
@@ -24,7 +25,8 @@ def programs(folder: Path) -> Path:
     compile_program(STAND_INS / "cmd_line.c", folder / "cmd_line.exe", "-municode")
     for name in ("netsh", "schtasks"):
         compile_program(STAND_INS / "administration.c", folder / f"{name}.exe", "-municode")
-    shutil.copy(STAND_INS / "administration.py", folder)
+    for script in ("administration.py", "task_scheduler.py"):
+        shutil.copy(STAND_INS / script, folder)
     return folder
 
 
@@ -39,12 +41,19 @@ def shell(wine: Wine, programs: Path) -> str:
 
 
 def boot(host: Host) -> None:
-    """Its first login makes the prefix and starts Wine's server, which stays: a Windows that runs already."""
+    """Its first login after it was turned on starts Wine's server and the scheduler: a Windows that runs."""
     assert host.shell is not None
     said = host.run(host.shell.split(), env={"SSH_ORIGINAL_COMMAND": "ver"}, timeout_s=120).stdout
     assert "Windows" in said, said
 
 
-def told(host: Host) -> Any:
+def told(host: Host) -> dict[str, Any]:
     """What netsh and schtasks have been told there: rules and tasks."""
-    return json.loads(host.run(["cat", f"{DRIVE}/administration.json"]).stdout)
+    found = {"rules": [], "tasks": {}}
+    kept = {name: host.run(["cat", f"{DRIVE}/{name}.json"], check=False).stdout for name in found}
+    return found | {name: json.loads(text) for name, text in kept.items() if text}
+
+
+def story(host: Host) -> str:
+    """What schtasks was asked and answered there, and what was not as documented."""
+    return host.run(["cat", "/var/log/tasks.log", f"{DRIVE}/administration.log"], check=False).stdout

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from cluster import auth
-from deploy.keeper.local_api import Client
+from deploy.keeper.client import Client
 from deploy.status import ProgramStatus, Status
 from tests.dashboard.running import RunningDashboard
 from tests.dashboard.test_dashboard_e2e import Browser
@@ -31,7 +31,16 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # the first test may h
 
 REQUESTS = 20_000 if os.environ.get("FAIRLEAD_FULL") == "1" else 400
 """Half of them to a node, half to the balancer."""
-PARTS = ("cluster", "balancer", "node", "dashboard", "deploy", "scripts", "requirements.lock")
+PARTS = (
+    "cluster",
+    "balancer",
+    "node",
+    "dashboard",
+    "deploy",
+    "scripts",
+    "requirements.lock",
+    "requirements-windows.lock",
+)
 
 
 class WineFleet(FleetProcess):
@@ -54,7 +63,8 @@ class WineFleet(FleetProcess):
         scripts = self.project / ".venv" / "Scripts"
         scripts.parent.mkdir()
         scripts.symlink_to(self.wine.python_folder)
-        (scripts.parent / "set_up.txt").write_text("done")
+        done = self.wine.run([self.wine.python, "-m", "deploy.windows.set_up", "--done"], cwd=self.project)
+        assert done.returncode == 0, done
 
     def bat(self, name: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         script = windows_path(self.project / "scripts" / "windows" / f"{name}.bat")
@@ -109,8 +119,9 @@ def test_before_the_set_up_scripts_say_what_is_missing(fleet: WineFleet) -> None
     # The codes are 3 and 1; Wine's cmd makes 1 of whatever a called script ends with.
     done = fleet.bat("status")
     assert (done.returncode, "Nothing is set up here yet" in done.stderr) == (1, True), done
-    done = fleet.bat("start_all", FAIRLEAD_PYTHON=r"C:\no python\python.exe")
-    assert (done.returncode, "Fairlead needs Python 3.11 or newer" in done.stderr) == (1, True), done
+    for env in ({}, {"FAIRLEAD_PYTHON": r"C:\no python\python.exe"}):
+        done = fleet.bat("start_all", **env)
+        assert (done.returncode, "Fairlead needs Python 3.11 or newer" in done.stderr) == (1, True), done
 
 
 def test_the_fleet_starts_and_is_well(fleet: WineFleet) -> None:
@@ -189,3 +200,10 @@ def test_netsh_and_schtasks_are_called_as_documented(fleet: WineFleet) -> None:
     for name in ("setup_firewall", "install_boot_task"):
         code, lines = fleet.recorded(name, RECORD_CODE="2")
         assert (code, len(lines)) == (5, 1), lines
+
+
+def test_other_lock_files_than_at_the_set_up_want_another(fleet: WineFleet) -> None:
+    with (fleet.project / "requirements-windows.lock").open("a") as lock:
+        lock.write("# another\n")
+    done = fleet.bat("start_l1")  # there is no Python to set anything up with
+    assert (done.returncode, "Fairlead needs Python 3.11 or newer" in done.stderr) == (1, True), done

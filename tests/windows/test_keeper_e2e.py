@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cluster import auth
-from deploy.keeper.local_api import Client, KeeperGone
+from deploy.keeper.client import Client, KeeperGone
 from tests.dashboard.running import RunningDashboard
 from tests.dashboard.test_dashboard_e2e import Browser
 from tests.e2e.fleet_process import FleetProcess, until
@@ -104,6 +104,9 @@ def test_a_killed_program_comes_back(fleet: KeptFleet, name: str) -> None:
     ports = {"balancer": fleet.balancer, "balancer-control": fleet.control, "dashboard": fleet.dashboard}
     port = ports.get(name) or next(n["port"] for n in fleet.raw["nodes"] if f"node-{n['name']}" == name)
     until(lambda: fleet.healthy(port, "/" if name == "node-app" else "/-/health"), 40)
+    log = (fleet.folder / "logs" / f"{name}.log").read_text()
+    assert f" pid {before} starts\n" in log
+    assert f" pid {fleet.processes()[name].pid} starts\n" in log
 
 
 def test_the_dashboard_hears_what_happened(fleet: KeptFleet) -> None:
@@ -169,17 +172,26 @@ def test_stop_leaves_nothing_behind_and_a_dead_keeper_neither(fleet: KeptFleet) 
     assert "Stopped the keeper" in done.stderr
     until(lambda: not fleet.running(), 10)  # the keeper lets go of its lock a moment before its process is gone
     assert fleet.verb("stop").returncode == 0
+    assert fleet.verb("run", "--unless-stopped").returncode == 0  # as the boot task tries each minute
+    assert not fleet.running()
     status = fleet.verb("status")
     assert (status.returncode, "not running" in status.stdout) == (3, True), status
 
 
-def test_programs_of_a_killed_keeper_end_by_themselves(fleet: KeptFleet) -> None:
+def test_programs_of_a_killed_keeper_end_by_themselves_and_the_boot_task_brings_them_back(fleet: KeptFleet) -> None:
     nodes = [node for node in fleet.raw["nodes"] if node["name"] != "app"]
     fleet.raw["nodes"] = nodes  # a user's own program has no way of knowing
     fleet.write_config()
     assert fleet.verb("start").returncode == 0
-    os.kill(Client(fleet.state).processes()[0], signal.SIGKILL)
+    before = Client(fleet.state).processes()[0]
+    os.kill(before, signal.SIGKILL)
     until(lambda: not fleet.running(), 30)
+    task = [*BLOCKED, "deploy.keeper", "run", "--unless-stopped", "--config", str(fleet.config)]
+    keeper = subprocess.Popen(task, env=fleet.environment, cwd=PROJECT, stdin=subprocess.DEVNULL)
+    until(lambda: all(fleet.healthy(node["port"]) for node in nodes), 30)
+    assert Client(fleet.state).processes()[0] == keeper.pid != before
+    assert fleet.verb("stop").returncode == 0
+    assert keeper.wait(20) == 0
 
 
 def test_what_cannot_be_started_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from cluster.paths import PROJECT
 from deploy import wheelhouse
 from deploy.release import LOCK, WINDOWS_LOCK, Environment
+from lab.lan import faults
+from lab.lan.fault import Fault
 from lab.lan.lan import Lan
 from tests.lan.site import FULL, Clients, Site, fetch_packages
 from tests.windows import stand_in_host
@@ -27,7 +30,14 @@ WINDOWS = ["win1", "win2"] if FULL else ["win1"]
 HOSTS = [*LINUX, *WINDOWS]
 NODE_HOSTS = [host for host in HOSTS if host not in ("lb", "dash")]
 WITHIN_S = 500
-NODE_PIDS = "pgrep -f 'm node[.]serve' | tr '\\n' ' '"
+COMMAND_LINES = {
+    "keeper": "fairlead/launch.py",
+    "node": "-m node.serve",
+    "balancer-control": "-m balancer.serve control",
+    "balancer": "-m balancer.serve traffic",
+    "dashboard": "-m dashboard.serve",
+}
+"""How each kind of program that a Windows host can run is told apart in the list of its processes."""
 LOOKS = Path(__file__).with_name("layout_of_dashboard.py")
 
 
@@ -92,12 +102,28 @@ def test_setup_and_the_first_deploy(site: Site) -> None:
     assert [rule[0] for rule in rules] == [f"name=Fairlead node-l{NODE_HOSTS.index('win1') + 1}"]
 
 
-def test_a_killed_program_comes_back(site: Site) -> None:
-    for host in WINDOWS:
-        before = site.on(host, NODE_PIDS)
-        site.on(host, f"kill -9 {before}")
-        site.until(lambda host=host, before=before: site.on(host, NODE_PIDS, check=False) not in ("", before), 40, host)
+def killed(site: Site, host: str, program: str) -> None:
+    """End it as a crash would, and wait until another process is there in its place."""
+    look = f"pgrep -f -- {COMMAND_LINES[program].replace('.', '[.]')!r}"
+    before = site.on(host, look).split()
+    site.on(host, f"kill -9 {' '.join(before)}")
+
+    def another() -> bool:
+        now = site.on(host, look, check=False).split()
+        return bool(now) and not set(now) & set(before)
+
+    site.until(another, 100, f"{program} on {host}")
+
+
+def until_well(site: Site) -> None:
     site.until(lambda: site.fab("status", expect=None)["exit"] == 0, 90, "all is well")
+
+
+@pytest.mark.parametrize("program", ["node", "keeper"])  # the keeper by the boot task, which repeats each minute
+def test_a_killed_program_comes_back(site: Site, program: str) -> None:
+    for host in WINDOWS:
+        killed(site, host, program)
+    until_well(site)
 
 
 if FULL:
@@ -124,14 +150,27 @@ if FULL:
     def test_rollback_fails_no_request(site: Site) -> None:
         replaced_under_load(site, "rollback")
 
-    def test_what_is_in_hand_is_finished_when_a_node_is_restarted(site: Site) -> None:
-        number = NODE_HOSTS.index("win1") + 1
-        url = f"http://{site.lan.host('win1').address}:{5000 + number}/api?service_ms=8000"
-        with ThreadPoolExecutor(1) as client:  # past the balancer, which would drain it first
-            ask = ["curl", "-s", "-o", "/dev/null", "-m", "30", "-w", "%{http_code}", url]
-            said = client.submit(site.lan.operator.run, ask)
-            site.fab("restart", "--hosts", "win1", within_s=WITHIN_S)
+    @contextmanager
+    def a_request_in_hand(site: Site) -> Iterator[None]:
+        """win1's node works on one, whatever the block does: it must be answered whole."""
+        node = f"http://{site.lan.host('win1').address}:{5001 + NODE_HOSTS.index('win1')}"
+        operator = site.lan.operator  # past the balancer, which would drain the node first
+        ask = ["curl", "-s", "-o", "/dev/null", "-m", "30", "-w", "%{http_code}", f"{node}/api?service_ms=8000"]
+        with ThreadPoolExecutor(1) as client:
+            said = client.submit(operator.run, ask)  # which raises when curl finds the answer cut short
+            load = ["curl", "-s", f"{node}/-/load"]
+            site.until(lambda: json.loads(operator.run(load).stdout)["rif"] == 1, 8, "it is in hand")
+            yield
             assert said.result(30).stdout == "200"
+
+    def test_what_is_in_hand_is_finished_when_a_node_is_restarted(site: Site) -> None:
+        with a_request_in_hand(site):
+            site.fab("restart", "--hosts", "win1", within_s=WITHIN_S)
+
+    def test_what_is_in_hand_is_finished_when_the_keeper_is_told_to_stop(site: Site) -> None:
+        with a_request_in_hand(site):
+            site.fab("restart", "--supervisor", "--hosts", "win1", within_s=WITHIN_S)
+        until_well(site)
 
     def test_the_dashboard_shows_both_kinds_alike(site: Site) -> None:
         token = site.folder / "token"
@@ -156,13 +195,12 @@ if FULL:
             assert "answers on its host, but is down for balancer b1" in row["detail"]
         finally:
             site.on("win1", "/usr/sbin/nft delete table inet closed")
-        site.until(lambda: site.fab("status", expect=None)["exit"] == 0, 90, "all is well")
+        until_well(site)
 
     @pytest.mark.parametrize(
         "words",
         [
             "status",
-            "logs",
             "audit",
             "releases",
             "drain --hosts win1",
@@ -172,6 +210,12 @@ if FULL:
     )
     def test_a_verb(site: Site, words: str) -> None:
         site.fab(*words.split())
+
+    def test_logs_of_both_kinds_of_hosts(site: Site) -> None:
+        told = site.fab("logs", "--programs", ",".join(f"node-l{i}" for i, _ in enumerate(NODE_HOSTS, 1)))["logs"]
+        lines = {host: [*programs.values()] for host, programs in told.items() if host in NODE_HOSTS}
+        assert [*lines] == NODE_HOSTS
+        assert all(said for (said,) in lines.values()), lines
 
     def test_the_proof_of_the_firewall_names_what_a_stand_in_lets_through(site: Site) -> None:
         proof = site.fab("firewall", expect=1)["proof"]
@@ -183,9 +227,30 @@ if FULL:
         problems = site.fab("doctor", expect=3)["problems"]  # no systemd on the Linux hosts of this LAN
         assert [problem for problem in problems if problem["host"] in WINDOWS] == []
 
+    def test_a_windows_host_carries_every_kind_of_program(site: Site) -> None:
+        site.config["balancers"].append({"name": "b2", "host": "win2", "algorithm": "round_robin"})
+        site.config["dashboard"] = {"host": "win2"}
+        site.write_config()
+        site.fab("setup", within_s=WITHIN_S)  # rules for who is new
+        site.fab("deploy", within_s=WITHIN_S)
+        (rows,) = (rows for host, rows in site.fab("status")["programs"].items() if host == "win2")
+        assert {row["name"].partition("-l")[0] for row in rows} == {*COMMAND_LINES} - {"keeper"}
+
+    @pytest.mark.parametrize("program", COMMAND_LINES)
+    def test_each_kind_of_program_comes_back_after_a_kill(site: Site, program: str) -> None:
+        killed(site, "win2", program)
+        until_well(site)
+
+    def test_after_a_power_cut_the_boot_task_brings_all_back(site: Site) -> None:
+        faults.inject(site.lan, Fault("win2", "kill"))
+        faults.clear(site.lan)
+        stand_in_host.boot(site.lan.host("win2"))
+        until_well(site)
+
 
 def test_teardown_leaves_nothing(site: Site) -> None:
     assert set(results(site.fab("teardown", "--yes")).values()) == {"changed"}
     for host in WINDOWS:
-        assert stand_in_host.told(site.lan.host(host)) == {"rules": [], "tasks": {}}
+        left = stand_in_host.told(site.lan.host(host))
+        assert left == {"rules": [], "tasks": {}}, stand_in_host.story(site.lan.host(host))
         assert site.on(host, f"ls {stand_in_host.DRIVE} | grep -i fairlead; true") == ""

@@ -11,7 +11,7 @@ import pytest
 from cluster.config import Fleet
 from cluster.load import parse
 from cluster.programs import programs_of
-from deploy.windows import boot_task, firewall
+from deploy.windows import boot_task, firewall, set_up
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = sorted((PROJECT / "scripts" / "windows").glob("*.bat"))
@@ -69,6 +69,16 @@ def test_what_windows_needs_beside_the_lock_is_not_in_it() -> None:
     assert not names("requirements-windows.lock") & names("requirements.lock")
 
 
+def test_a_set_up_is_good_for_the_lock_files_of_its_time(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    for name in set_up.LOCKS:
+        (tmp_path / name).write_text("a==1\n")
+    assert set_up.main([], tmp_path) == 1
+    assert set_up.main(["--done"], tmp_path) == set_up.main([], tmp_path) == 0
+    (tmp_path / set_up.LOCKS[0]).write_text("a==2\n")
+    assert set_up.main([], tmp_path) == 1
+
+
 class Netsh:
     """Keeps rules as netsh does: `add` never replaces, `delete` takes all of a name and fails when there is none."""
 
@@ -94,13 +104,13 @@ class Netsh:
         return code
 
 
-def test_rules_are_made_once_and_taken_away() -> None:
-    netsh, described = Netsh(), fleet()
+def test_rules_are_made_once_and_taken_away(tmp_path: Path) -> None:
+    netsh, described, made = Netsh(), fleet(), tmp_path / "rules.json"
     programs = programs_of(described, ("win",))
     stranger = ("name=Somebody else", "dir=in", "action=allow")
     netsh.rules.append(stranger)
     for _ in range(2):
-        assert firewall.apply(described, programs, False, netsh) == []
+        assert firewall.apply(described, programs, False, made, netsh) == []
         assert {rule[0]: rule[4:] for rule in netsh.rules[1:]} == {
             "name=Fairlead node-l1": (
                 "localport=5001",
@@ -111,13 +121,16 @@ def test_rules_are_made_once_and_taken_away() -> None:
             "name=Fairlead balancer": ("localport=8082", "remoteip=LocalSubnet", "profile=private,domain"),
         }
         assert len(netsh.rules) == 4
-    firewall.apply(described, programs, True, netsh)
+    fewer = [program for program in programs if program.name != "node-l1"]  # it is gone from config.json
+    firewall.apply(described, fewer, False, made, netsh)
+    assert {rule[0] for rule in netsh.rules[1:]} == {"name=Fairlead balancer-control", "name=Fairlead balancer"}
+    firewall.apply(described, [], True, made, netsh)
     assert netsh.rules == [stranger]
 
 
-def test_a_rule_that_netsh_refuses_is_told() -> None:
-    described = fleet()
-    failed = firewall.apply(described, programs_of(described, ("win",)), False, lambda command: 1)
+def test_a_rule_that_netsh_refuses_is_told(tmp_path: Path) -> None:
+    described, made = fleet(), tmp_path / "rules.json"
+    failed = firewall.apply(described, programs_of(described, ("win",)), False, made, lambda command: 1)
     assert failed[0] == "Fairlead node-l1: netsh did not take the rule for port 5001"
     assert len(failed) == 3
 
@@ -136,12 +149,14 @@ def test_the_task_never_ends_by_itself_and_comes_back() -> None:
     assert value("Settings/ExecutionTimeLimit") == "PT0S"
     assert value("Settings/DisallowStartIfOnBatteries") == value("Settings/StopIfGoingOnBatteries") == "false"
     assert value("Settings/MultipleInstancesPolicy") == "IgnoreNew"
+    assert value("Settings/Priority") == "4"  # normal; without, it is 7: below normal
     assert value("Triggers/BootTrigger/Enabled") == "true"
     assert value("Triggers/TimeTrigger/Repetition/Interval") == "PT1M"
     assert task.find(f"{TASK}Triggers/{TASK}TimeTrigger/{TASK}Repetition/{TASK}Duration") is None  # for ever
     assert value("Principals/Principal/LogonType") == "S4U"
     assert value("Principals/Principal/UserId") == r"CLASS\a & b"
     assert value("Actions/Exec/Command") == r"C:\Users\A & B\kit\.venv\Scripts\python.exe"
-    assert value("Actions/Exec/Arguments") == r'-m deploy.keeper run --config "C:\Users\A & B\kit\config.json" --lan'
+    config = r'--config "C:\Users\A & B\kit\config.json"'
+    assert value("Actions/Exec/Arguments") == f"-m deploy.keeper run --unless-stopped {config} --lan"
     assert value("Actions/Exec/WorkingDirectory") == r"C:\Users\A & B\kit"
     assert boot_task.create(Path("x.xml")) == ["schtasks", "/create", "/tn", "Fairlead", "/xml", "x.xml", "/f"]
