@@ -10,16 +10,16 @@ import http
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from balancer.hedge import Hedge, Overtaken
+from balancer.hedge import first_to_answer
 from balancer.http1_response import ResponseParser
 from balancer.node_head import EXPECT, request_head
 from balancer.stream import CHUNK, PeerReset, TimedOut
 from balancer.tunnel import tunnel
-from balancer.upstream import NodeConnection, NodePool
+from balancer.upstream import NodeConnection
 from cluster.errors import BadRequest, NodeFailed, NodeTooSlow
 
 if TYPE_CHECKING:
-    from balancer.exchange import Exchange
+    from balancer.exchange import Exchange, Sending
 
 REPLAY_BYTES = 65536  # a request body up to this size is kept, so that it can be sent again
 HOLD_BYTES, HOLD_S = 16384, 0.1  # an answer so short is held so long until it is whole
@@ -29,65 +29,51 @@ CONTINUE_S = 1.0  # how long a node may take to say 100 Continue before we say i
 class Attempt:
     """One use of one connection to a node for one request."""
 
-    __slots__ = ("client", "connection", "exchange", "name", "path", "pool", "request")
+    __slots__ = ("client", "connection", "exchange", "name", "path", "pool", "request", "sending", "sent")
 
-    def __init__(self, exchange: "Exchange", connection: NodeConnection, pool: NodePool) -> None:
+    def __init__(self, exchange: "Exchange", sending: "Sending", connection: NodeConnection) -> None:
         self.exchange = exchange
+        self.sending = sending
         self.client = exchange.client
         self.path = exchange.path
         self.request = exchange.request
         self.connection = connection
-        self.pool = pool
-        self.name = pool.name
+        self.pool = exchange.path.pools[sending.node.index]
+        self.name = self.pool.name
+        self.sent = False  # the node has the whole request
 
     def run(self) -> None:
         """NodeFailed when the node does not do its part, ClientGone or BadRequest when the client does not.
 
         Afterwards the connection is kept for the next request, or closed.
         """
-        stream, parser = self.connection.stream, self.connection.parser
-        stream.purpose, self.client.stream.awaits = self, stream
-        keep, sent = False, True
+        client, request, hedge_s = self.client, self.request, self.path.retries.hedge_after_s
+        answers, keep = self, False
+        client.stream.awaits = self.connection.stream
         try:
-            parser.begin()
-            try:
-                try:
-                    sent = self._send_request()
-                except OSError:
-                    if not self.request.has_body:
-                        raise  # with a body: the node may have answered before it closed (413), so look
-                    sent = False
-                hedge_s = self.path.retries.hedge_after_s
-                if hedge_s is not None and sent and self.request.idempotent and not self.request.upgrade:
-                    self._await_either(hedge_s)
-                self._read_head()
-            except TimedOut:
-                limit = self.path.timeouts.first_byte_s
-                text = f"node {self.name} sent no answer within {limit:g} s"
-                raise NodeTooSlow("first_byte_timeout", text, sent=True) from None
-            except OSError as error:
-                raise NodeFailed("reset", f"node {self.name} broke off: {error}", sent=True) from None
-            parser = self.connection.parser  # of the node that was faster
-            self.exchange.heard(parser)
-            if parser.status == 101:
-                if not self.request.upgrade or parser.upgrade.lower() != self.request.upgrade.lower():
-                    raise NodeFailed("unasked_upgrade", f"node {self.name} switched protocols unasked", sent=True)
-                self._tunnel()
+            self.send()
+            if hedge_s is not None and self.sent and request.idempotent and not request.upgrade:
+                answers = first_to_answer(self, hedge_s)
             else:
-                keep = self._relay() and sent  # what is missing of the request, the node would read from the next one
+                self.read_head()
+            keep = answers.pass_on()
         finally:
-            self.connection.stream.purpose = self.client.stream.awaits = None
+            answers.connection.stream.purpose = client.stream.awaits = None
             if keep:
-                self.pool.give_back(self.connection)
+                answers.pool.give_back(answers.connection)
             else:
-                self.connection.close()
+                answers.connection.close()
 
     def reason_to_stop(self) -> Exception | None:
         """Asked while we wait for the node: the client is gone, or the node is down and another one can do it."""
         if self.client.stream.was_reset():
             return PeerReset()
         exchange = self.exchange
-        if self.connection.parser.head_complete or not exchange.node_is_down() or not self.request.idempotent:
+        if (
+            self.connection.parser.head_complete
+            or not exchange.is_down(self.sending.node)
+            or not self.request.idempotent
+        ):
             return None
         if (
             exchange.replay is None
@@ -98,6 +84,25 @@ class Attempt:
         return NodeFailed("node_down", f"node {self.name} went down before it answered", sent=True)
 
     # -- request up --------------------------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        """The request, as far as the node takes it: `sent`."""
+        self.connection.stream.purpose = self
+        self.connection.parser.begin()
+        try:
+            self.sent = self._send_request()
+        except TimedOut:
+            raise self._late() from None
+        except OSError as error:
+            if not self.request.has_body:  # with a body: the node may have answered before it closed (413), so look
+                raise self._broke_off(error) from None
+
+    def _late(self) -> NodeTooSlow:
+        text = f"node {self.name} sent no answer within {self.path.timeouts.first_byte_s:g} s"
+        return NodeTooSlow("first_byte_timeout", text, sent=True)
+
+    def _broke_off(self, error: OSError) -> NodeFailed:
+        return NodeFailed("reset", f"node {self.name} broke off: {error}", sent=True)
 
     def _send_request(self) -> bool:
         """All of it, as it comes. False when the node has answered before it had taken the whole body."""
@@ -192,51 +197,47 @@ class Attempt:
 
     # -- answer down -------------------------------------------------------------------------------------------------
 
-    def _await_either(self, hedge_s: float) -> None:
-        """Wait until the answer begins; from `hedge_s` on, for a second node's as well."""
-        stream = self.connection.stream
-        with Hedge(self.exchange, stream, hedge_s) as hedge:
-            try:
-                stream.wait_readable(self.path.timeouts.first_byte_s)
-                overtaken = stream.has_ended() and hedge.begun()
-            except Overtaken:
-                overtaken = True
-            except TimedOut:
-                overtaken = hedge.begun()
-                if not overtaken:
-                    raise
-            if overtaken:
-                self._change_over(hedge)
-
-    def _change_over(self, hedge: Hedge) -> None:
-        """Go on with the second attempt instead of this one."""
-        exchange = self.exchange
-        self.connection.stream.purpose = None
-        self.connection.close()
-        exchange.ended(exchange.sending, None)
-        sending, self.connection, self.pool = hedge.take()
-        self.name = self.pool.name
-        exchange.use(sending)
-        self.connection.stream.purpose, self.client.stream.awaits = self, self.connection.stream
-
-    def _read_head(self) -> None:
+    def read_head(self, *, aside: bool = False) -> None:
+        """The head of its answer. `aside`: the client is not to hear of what comes before it (1xx) yet."""
         stream, parser = self.connection.stream, self.connection.parser
         left_s = self.path.timeouts.first_byte_s
         until = monotonic() + left_s
-        while not parser.head_complete:
-            if left_s <= 0:
-                raise TimedOut
-            data = stream.recv_next(left_s)
-            if not data:
-                raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
-            rest = parser.feed(data)
-            if parser.informational:
-                if self.request.version_1_1:
-                    self.client.send(b"".join(parser.informational))
-                parser.informational.clear()
-            if rest and parser.status == 101:
-                parser.body.append(rest)
-            left_s = until - monotonic()
+        try:
+            while not parser.head_complete:
+                if left_s <= 0:
+                    raise TimedOut
+                data = stream.recv_next(left_s)
+                if not data:
+                    raise NodeFailed("closed", f"node {self.name} closed without an answer", sent=True)
+                rest = parser.feed(data)
+                if parser.informational and not aside:
+                    self._pass_on_hints()
+                if rest and parser.status == 101:
+                    parser.body.append(rest)
+                left_s = until - monotonic()
+        except TimedOut:
+            raise self._late() from None
+        except OSError as error:
+            raise self._broke_off(error) from None
+
+    def _pass_on_hints(self) -> None:
+        hints = self.connection.parser.informational
+        if self.request.version_1_1:
+            self.client.send(b"".join(hints))
+        hints.clear()
+
+    def pass_on(self) -> bool:
+        """The answer whose head is read, to the client. Returns whether the node's connection may be kept."""
+        parser = self.connection.parser
+        self.exchange.heard(parser)
+        if parser.informational:
+            self._pass_on_hints()
+        if parser.status != 101:
+            return self._relay() and self.sent  # what is missing of the request, the node would read from the next one
+        if not self.request.upgrade or parser.upgrade.lower() != self.request.upgrade.lower():
+            raise NodeFailed("unasked_upgrade", f"node {self.name} switched protocols unasked", sent=True)
+        self._tunnel()
+        return False
 
     def _relay(self) -> bool:
         """Send the answer on to the client as it comes. Returns whether the node's connection may be kept."""

@@ -32,7 +32,6 @@ from balancer.scoreboard_layout import (
     S_RETRIES,
 )
 from balancer.stream import PeerReset
-from balancer.upstream import NodePool
 from cluster.errors import AllBusy, ClientGone, NodeFailed, NoReadyNode, OutOfFiles, ProxyError
 from cluster.histogram import bucket_of
 from cluster.states import Health
@@ -76,6 +75,7 @@ class Exchange:
         "status",
         "stuck",
         "told_ms",
+        "tried",
         "uploaded",
     )  # fmt: skip
 
@@ -89,6 +89,7 @@ class Exchange:
         self.status = 0
         self.node: NodeRecord | None = None
         self.sending: Sending  # the attempt that is under way
+        self.tried: list[NodeRecord] = []  # nodes that failed it
         self.head_sent = False  # something has reached the client: no retry, no answer of ours
         self.replay: list[bytes] | None = []  # body sent so far, as long as it can be sent again
         self.uploaded = False  # the whole body has been taken from the client (and lies in `replay`, if that is kept)
@@ -119,13 +120,12 @@ class Exchange:
         if not request.id:
             request.id = path.new_id()
         path.retry_budget.request()
-        tried: list[NodeRecord] = []
         while True:
-            self.use(self._sent_to(self._pick(tried)))
+            self.use(self._sent_to(self._pick()))
             unreached: NodeFailed | None = None
             ok = None
             try:
-                self._attempt(path.pools[self.sending.node.index])
+                self._attempt()
                 sending = self.sending  # a hedge may have made it another one
                 now = monotonic()
                 took = now - sending.begun
@@ -134,16 +134,13 @@ class Exchange:
                 return
             except NodeFailed as failure:
                 ok, node = False, self.sending.node
-                path.picker.doubt(node, monotonic())
-                if path.ejector.failed(node, failure.reason, monotonic()):
-                    path.picker.refresh(monotonic())
+                self.failed(node, failure)
                 replayable = not self.head_sent and self.replay is not None
                 most = path.retries.attempts
                 allowed = may_retry(request, failure, attempts=self.attempts, most=most, replayable=replayable)
-                tried.append(node)
                 if allowed and path.retry_budget.take(monotonic()):
                     self._count_retry(node)
-                elif replayable and (not failure.sent or self._all_died(tried, failure)):
+                elif replayable and (not failure.sent or self._all_died(failure)):
                     unreached = failure
                 else:
                     raise
@@ -173,15 +170,25 @@ class Exchange:
         if self.path.queue.line:
             self.path.queue.wake()
 
+    def failed(self, node: NodeRecord, failure: NodeFailed) -> None:
+        """An attempt at this node did not bring an answer."""
+        path, now = self.path, monotonic()
+        path.picker.doubt(node, now)
+        if path.ejector.failed(node, failure.reason, now):
+            path.picker.refresh(now)
+        self.tried.append(node)
+
     def send_beside(self) -> Sending | None:
         """Pick another node for a second attempt beside the one under way; None when it should not be made."""
-        path, first = self.path, self.sending.node
-        others = [node for node in path.picker.ready_in(self.group) if node is not first]
-        if not others or self.is_last_attempt() or self.replay is None:
+        path, first, now = self.path, self.sending.node, monotonic()
+        if self.is_last_attempt() or self.replay is None or self.stuck == first.name or path.queue.line:
+            return None  # the client's session is there; or others wait for the place that it would take
+        asked = [*self.tried, first]
+        if not any(node.has_room and node not in asked for node in path.picker.ready_in(self.group, now)):
             return None
-        if not path.retry_budget.take(monotonic()):
+        if not path.retry_budget.take(now):
             return None
-        node = self._choose([first])
+        node = self._choose(asked)
         self._count_retry(node)
         return self._sent_to(node)
 
@@ -190,13 +197,13 @@ class Exchange:
         board.q[node.own + N_RETRIED] += 1
         board.q[board.own + S_RETRIES] += 1
 
-    def _all_died(self, tried: list[NodeRecord], failure: NodeFailed) -> bool:
+    def _all_died(self, failure: NodeFailed) -> bool:
         """Whether every ready node broke this request off and takes no connection: not the request's fault."""
         ready = self.path.picker.ready
         return (
             self.request.idempotent
             and failure.reason in ("closed", "reset")
-            and all(node in tried for node in ready)
+            and all(node in self.tried for node in ready)
             and not any(self._accepts(node) for node in ready)
         )
 
@@ -217,16 +224,16 @@ class Exchange:
         gevent.sleep(HOLD_S)
         self._check_client()
 
-    def _pick(self, tried: list[NodeRecord]) -> NodeRecord:
+    def _pick(self) -> NodeRecord:
         """A node; waits a little when none is ready, because one may be back in a moment."""
         path = self.path
         if path.sticky:
             self.stuck = path.sticky.node_of(self.request.fields)
         while True:
             try:
-                return self._choose(tried) if not path.queue.line else self._queued(tried)
+                return self._choose(self.tried) if not path.queue.line else self._queued()
             except AllBusy:
-                return self._queued(tried)
+                return self._queued()
             except NoReadyNode as error:
                 if error.reason != "no_ready_node" or monotonic() >= self.started + path.timeouts.no_node_s:
                     raise
@@ -238,12 +245,12 @@ class Exchange:
         request.sequence = path.picker.sequence(self.group)
         return path.picker.pick(request, tried, monotonic(), self.group, self.stuck)
 
-    def _queued(self, tried: list[NodeRecord]) -> NodeRecord:
+    def _queued(self) -> NodeRecord:
         """Wait in line for a node that has room."""
         board, begun = self.path.board, monotonic()
         board.q[board.own + S_QUEUED] += 1
         try:
-            return self.path.queue.wait(lambda: self._choose(tried), self._check_client)
+            return self.path.queue.wait(lambda: self._choose(self.tried), self._check_client)
         finally:
             board.q[board.own + S_QUEUED] -= 1
             self.queued_s += monotonic() - begun
@@ -252,29 +259,32 @@ class Exchange:
         if self.client.stream.was_reset():
             raise ClientGone("client_reset", "the client went away while its request waited for a node")
 
-    def _attempt(self, pool: NodePool) -> None:
+    def _attempt(self) -> None:
+        pool = self.path.pools[self.sending.node.index]
         kept = pool.take() if self.request.idempotent and not self.request.upgrade else None
         if kept is not None:
             try:
-                Attempt(self, kept, pool).run()
+                Attempt(self, self.sending, kept).run()
                 return
             except NodeFailed as failure:
-                # The node closed a kept connection at the moment we used it: nobody's fault, a fresh one will do.
-                gone = failure.reason in ("closed", "reset") and not kept.parser.head_bytes
-                if not gone or self.head_sent or self.replay is None:
-                    raise
+                if not kept.was_stale(failure) or self.head_sent or self.replay is None:
+                    raise  # else a fresh one will do
         try:
-            fresh = pool.open()
+            attempt = self.open(self.sending)
         except OutOfFiles:
             self.path.close_idle()  # kept connections are the first that can be spared
-            fresh = pool.open()
-        Attempt(self, fresh, pool).run()
+            attempt = self.open(self.sending)
+        attempt.run()
+
+    def open(self, sending: Sending) -> Attempt:
+        """An attempt on a fresh connection. NodeFailed or OutOfFiles."""
+        return Attempt(self, sending, self.path.pools[sending.node.index].open())
 
     # -- afterwards --------------------------------------------------------------------------------------------------
 
-    def node_is_down(self) -> bool:
-        """Whether the probes have given up the node that we wait for, while another one is ready."""
-        return self.node is not None and self.node.health is Health.DOWN and bool(self.path.picker.ready)
+    def is_down(self, node: NodeRecord) -> bool:
+        """Whether the probes have given up a node that we wait for, while another one is ready."""
+        return node.health is Health.DOWN and bool(self.path.picker.ready)
 
     def is_last_attempt(self) -> bool:
         """Whether no further attempt is allowed, so that waiting on is the better choice."""

@@ -142,7 +142,7 @@ class ResponseParser:
         """
         if not (self.head_complete and self.keep_alive and self.dated) or self.orca is not None:
             return None
-        if self.length is None or self.status in _WITHOUT_BODY:
+        if self.length is None or self.status in _WITHOUT_BODY or self._hints:  # the bytes begin with another head
             return None
         end = data.find(b"\r\n\r\n") + 4
         self._for_client = self.head_for_client(0)  # with a date of its own; wanted for this answer, too

@@ -71,6 +71,11 @@ class NodeRecord:
         return sum([q[at] for at in self._live])  # N_IN_FLIGHT is word 0
 
     @property
+    def has_room(self) -> bool:
+        """Whether it has less in flight than it may."""
+        return self.max_in_flight is None or self.in_flight < self.max_in_flight
+
+    @property
     def weight(self) -> int:
         """Relative share wanted."""
         return self._q[self._order + O_WEIGHT]

@@ -154,8 +154,10 @@ class Picker:
                 self.on_probe(asked, now)
         return node
 
-    def ready_in(self, group: int) -> list[NodeRecord]:
+    def ready_in(self, group: int, now: float) -> list[NodeRecord]:
         """The ready nodes of a group."""
+        if self._board.generation != self._generation:
+            self.refresh(now)
         return self._ready_of[group]
 
     def sequence(self, group: int = 0) -> int:

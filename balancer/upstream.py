@@ -31,6 +31,10 @@ class NodeConnection:
         self.parser = parser
         self.idle_since = 0.0
 
+    def was_stale(self, failure: NodeFailed) -> bool:
+        """The node closed a kept connection at the moment we used it: nobody's fault."""
+        return bool(self.idle_since) and failure.reason in ("closed", "reset") and not self.parser.head_bytes
+
     def close(self) -> None:
         self.parser.release()
         self.stream.close()

@@ -164,7 +164,7 @@ class Retries(Model):
     budget: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Retries are at most this share of the requests (and 10 a second), so that they cannot multiply the load."""
     hedge_after_s: Annotated[float, Field(gt=0, le=60)] | None = None
-    """An idempotent request without an answer for so long goes to a second node too, as a retry. Left out: never."""
+    """An idempotent request unanswered for so long goes to a second node too, if no cookie binds it; unset: never."""
 
 
 class Tls(Model):

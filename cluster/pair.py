@@ -3,6 +3,7 @@
 Here is how the rest of their host knows which is which: by the pids that they leave in two files of the state folder.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,9 +19,11 @@ def standby_file(state: Path, program: str) -> Path:
 
 
 def write_pid(fd: int) -> None:
-    """Make an open file hold the pid of this process and nothing else."""
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    """Make an open file hold the pid of this process and nothing else; on a full disk it may not."""
+    pid = b"%-20d" % os.getpid()
+    with contextlib.suppress(OSError):
+        os.pwrite(fd, pid, 0)  # before anything is cut off: a full disk takes what lies on a block that the file has
+        os.ftruncate(fd, len(pid))
 
 
 def read_pid(path: Path) -> int:

@@ -24,10 +24,11 @@ SHORT = {
 }
 
 
-def external(stub: StubNode) -> dict[str, Any]:
+def external(stub: StubNode, **settings: Any) -> dict[str, Any]:
     """How config.json names a stub."""
     return {
         "name": stub.name, "runs": "external", "address": "127.0.0.1", "port": stub.port, "probe": {"enabled": False},
+        **settings,
     }  # fmt: skip
 
 
@@ -64,16 +65,19 @@ class Stubs:
 
 
 @contextmanager
-def two_stubs(folder: Path, **balancer: Any) -> Iterator[Stubs]:
-    """The processes, for a file of tests or all of them. `balancer`: its settings."""
+def two_stubs(folder: Path, node: dict[str, Any] | None = None, **balancer: Any) -> Iterator[Stubs]:
+    """The processes, for a file of tests or all of them. `node`, `balancer`: their settings."""
     nodes = [StubNode("s1"), StubNode("s2")]
     config = fleet_config(
-        [external(node) for node in nodes], workers=1, health={"ejection": {"enabled": False}}, **balancer
+        [external(stub, **(node or {})) for stub in nodes],
+        workers=1,
+        health={"ejection": {"enabled": False}},
+        **balancer,
     )
     with running(folder, config) as fleet:
         yield Stubs(fleet, nodes)
-    for node in nodes:
-        node.close()
+    for stub in nodes:
+        stub.close()
 
 
 @contextmanager

@@ -19,10 +19,11 @@ Part = Callable[["Play", StubConnection], None]
 
 
 class Play:
-    """The first node that is asked plays one part, the second another, whichever they are."""
+    """The first node that is asked plays one part, the next another, whichever they are."""
 
-    def __init__(self, stubs: Stubs, first: Part, second: Part) -> None:
-        self._parts = [first, second]
+    def __init__(self, stubs: Stubs, *parts: Part) -> None:
+        self._parts = list(parts)
+        self._asked = 0
         self._lock = threading.Lock()
         self.second_asked = threading.Event()
         self.first_gone = threading.Event()
@@ -30,11 +31,14 @@ class Play:
         stubs.behave(self._behave)
 
     def _behave(self, connection: StubConnection) -> None:
-        if connection.request() is None:
+        while (request := connection.request()) is not None and request.line.startswith(b"GET /before"):
+            connection.send(answer())
+        if request is None:
             return
         with self._lock:
             part = self._parts.pop(0)
-            if not self._parts:
+            self._asked += 1
+            if self._asked == 2:
                 self.second_asked.set()
         part(self, connection)
 
@@ -79,6 +83,11 @@ def resets(play: Play, connection: StubConnection) -> None:
 
 def says_when_second_is_gone(play: Play, connection: StubConnection) -> None:
     assert play.second_gone.wait(WITHIN_S)
+    connection.send(answer(b"first"))
+
+
+def late(play: Play, connection: StubConnection) -> None:
+    play.second_asked.wait(1.0)  # five times as long as it takes until a second is asked
     connection.send(answer(b"first"))
 
 
@@ -143,13 +152,8 @@ def test_a_client_that_leaves_ends_both(stubs: Stubs) -> None:
 
 def test_what_may_not_be_done_twice_is_not(stubs: Stubs) -> None:
     """RFC 9110 section 9.2.2."""
-    play = Play(stubs, lambda play, connection: _late(play, connection), says(b"second"))
+    play = Play(stubs, late, says(b"second"))
     with stubs.client() as client:
         assert client.ask(POST, "POST").body == b"first"
     assert not play.second_asked.is_set()
     assert len(stubs.seen) == 1
-
-
-def _late(play: Play, connection: StubConnection) -> None:
-    play.second_asked.wait(1.0)  # five times as long as a GET would wait
-    connection.send(answer(b"first"))

@@ -193,6 +193,15 @@ def test_a_known_head_behind_the_beginning_of_another_is_not_taken_for_a_beginni
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.parametrize("hint", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"])
+def test_an_informational_head_is_not_taken_for_that_of_the_answer_behind_it(hint: bytes) -> None:
+    parser, _ = fed(hint + HEAD + b"abcde")
+    raw = hint + HEAD.replace(b"200 OK", b"404 Not Found") + b"12345"
+    parser.begin()
+    parser.feed(raw)
+    assert said(parser) == said(fed(raw)[0])
+
+
 @pytest.mark.parametrize("again", [HEAD + b"12345", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"])
 def test_after_a_known_head_any_answer_is_read(again: bytes) -> None:
     parser, _ = fed(HEAD + b"abcde")
