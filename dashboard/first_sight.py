@@ -89,7 +89,7 @@ def edges(state: dict[str, Any], rates: list[float | None]) -> Edges | None:
     nodes = state["layout"]["nodes"]
     if not 0 < len(nodes) <= MOST_LANES or len(state["layout"]["balancers"]) != 1:
         return None
-    lane, gap = (4.0, 0.9) if len(nodes) <= FEW else (2.5, 0.45)
+    lane, gap = (4.0, 0.9) if len(nodes) <= FEW else (2.7, 0.45)
     height = len(nodes) * (lane + gap) - gap
     sent = [rate or 0 if node["ready"] else 0 for node, rate in zip(nodes, rates, strict=False)] or [0] * len(nodes)
     paths = []

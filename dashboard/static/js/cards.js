@@ -108,7 +108,6 @@ export function drawCardNumbers() {
     if (!card.open) return;
     const pain = hurting[i].text.startsWith("fault") ? "" : hurting[i].text || node.cause; // faults have chips
     text(f("pain"), pain);
-    attribute(f("pain"), "hidden", !pain);
     drawInFlight(find(".held", card), figures.in_flight, node.slots);
     drawStack(find(".stack", card), figures.in_flight ?? 0, node.slots);
     text(f("p50_ms"), number(figures.p50_ms));
@@ -116,7 +115,8 @@ export function drawCardNumbers() {
     text(f("errors"), `${percent(figures.errors_per_s, figures.rps)} %`);
     attribute(f("errors"), "data-tone", figures.errors_per_s > 0 ? "bad" : null);
     text(f("share"), `${percent(got[i], 1)} %`);
-    text(f("since"), sinceText(node, figures));
+    const since = sinceText(node, figures);
+    text(f("since"), /^\d/.test(since) ? `for ${since}` : since); // always there: a node that begins to hurt moves nothing
   });
 }
 
