@@ -37,6 +37,7 @@ def test_the_table_is_whole(running: RunningDashboard, open_page: Open, size: tu
     expect(rows.nth(1).locator("[data-badge]")).to_have_text(re.compile(r"▼\s*down"))
     expect(rows.nth(1)).to_contain_text("3 probes failed: timeout after 1.0 s")
     expect(rows.nth(0).locator('[data-f="rps"]')).to_have_text(re.compile(r"^\d"))
+    expect(rows.nth(1).locator('[data-f="p99_ms"]')).to_have_text("–")
     expect(page.locator("#counts")).to_have_text("2 up · 0 draining · 1 down")
     expect(page.locator("noscript p")).to_be_visible()
     within(size[0], page.locator("#nodes-table"), page.locator("#rows :is(td, th):visible"))
