@@ -5,7 +5,7 @@ import { showOrders } from "./controls.js";
 import { attribute, copy, find, make, remember, remembered, text } from "./dom.js";
 import { shares, uses } from "./fair.js";
 import { GLYPHS, number, percent, span } from "./format.js";
-import { fetchLog } from "./loglines.js";
+import { showLog } from "./loglines.js";
 import { pains } from "./pains.js";
 import { processText, processTone } from "./processes.js";
 import { drawInFlight, drawStack } from "./stack.js";
@@ -59,7 +59,7 @@ function made(node) {
   for (const button of card.querySelectorAll("[data-act]")) {
     button.setAttribute("aria-label", `${button.getAttribute("aria-label")} ${node.name}`);
   }
-  find("[data-log]", card).addEventListener("click", () => fetchLog(card, node.name));
+  find("[data-log]", card).addEventListener("click", () => showLog(card, node.name));
   return card;
 }
 
@@ -87,8 +87,7 @@ function drawWords(card, node) {
   text(f("weight_note"), node.weight === node.weight_in_file ? "" : `file: ${node.weight_in_file}`);
   attribute(find(".weight", card), "data-unused", uses("weight") ? null : "yes");
   showOrders(card, node);
-  const remote = node.runs === "external" || node.host !== store.layout.dashboard_host;
-  attribute(find("[data-log]", card), "hidden", remote || null);
+  attribute(find("[data-log]", card), "hidden", node.runs === "external" || null);
 }
 
 /** New numbers. */
