@@ -106,8 +106,8 @@ def number(value: Any) -> str:
 
 
 def percent(part: float | None, whole: float | None) -> str:
-    """Per cent of a part in a whole."""
+    """Per cent of a part in a whole; at most 100."""
     if not whole or not part:
         return "0"
-    value = 100 * part / whole
+    value = min(100, 100 * part / whole)
     return f"{value:.0f}" if value >= 10 else "<0.1" if value < 0.1 else f"{value:.1f}"

@@ -200,6 +200,19 @@ def test_the_pace_of_dots_follows_a_clock_that_is_handed_in(open_page: Open) -> 
     assert drawn[6][0] == 60
 
 
+def test_what_failed_is_never_more_than_all(open_page: Open) -> None:
+    """A second that ends many attempts and begins few."""
+    page = open_page()
+    said = page.evaluate(
+        """async () => {
+        const { painOf } = await import('/static/js/pains.js');
+        const node = { state: 'up', ready: true, slots: 8 };
+        return [89, 2].map((errors_per_s) => painOf(node, { rps: 47, errors_per_s, in_flight: 0 }, [], []).text);
+        }"""
+    )
+    assert said == ["100 % of its requests fail", "4.3 % of its requests fail"]
+
+
 def test_three_tabs_order_at_once_and_agree(running: RunningDashboard, open_page: Open) -> None:
     """Also an address that lands in the Lab, and one with a "%" that stands for nothing."""
     pages = [open_page(f"{running.link}{place}", troubles=True) for place in ("", "#lab", "#%")]
