@@ -115,7 +115,7 @@ export function drawCardNumbers() {
     attribute(f("errors"), "data-tone", figures.errors_per_s > 0 ? "bad" : null);
     text(f("share"), `${percent(got[i], 1)} %`);
     const since = sinceText(node, figures);
-    text(f("since"), /^\d/.test(since) ? `for ${since}` : since); // always there: a node that begins to hurt moves nothing
+    text(f("since"), /^\d/.test(since) ? `for ${since}` : since);
   });
 }
 
