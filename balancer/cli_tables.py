@@ -51,7 +51,7 @@ def snapshot(s: Snapshot) -> None:
             _ms(w["p95_ms"]),
             _ms(w["p99_ms"]),
             str(node["attempts"]),
-            str(node["errors"]),
+            str(node["errors"] + node["bad_answers"]),
             Text(node["cause"]),
         )
     console.print(table)

@@ -22,6 +22,7 @@ from balancer.http1_response import ResponseParser
 from balancer.node_record import NodeRecord
 from balancer.retry import may_retry
 from balancer.scoreboard_layout import (
+    N_BAD_ANSWERS,
     N_RETRIED,
     S_BYTES_IN,
     S_BYTES_OUT,
@@ -116,7 +117,7 @@ class Exchange:
     # -- attempts ----------------------------------------------------------------------------------------------------
 
     def _until_answered(self) -> None:
-        path, request = self.path, self.request
+        path, board, request = self.path, self.path.board, self.request
         if not request.id:
             request.id = path.new_id()
         path.retry_budget.request()
@@ -131,6 +132,8 @@ class Exchange:
                 took = now - sending.begun
                 ok = None if self.status == 101 else self.status < 500  # how long a tunnel lasts says nothing
                 sending.node.answered(took * 1e3, bucket_of(took), ok is True, sending.unqueued, now)
+                if ok is False:
+                    board.q[sending.node.own + N_BAD_ANSWERS] += 1
                 return
             except NodeFailed as failure:
                 ok, node = False, self.sending.node

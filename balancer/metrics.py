@@ -45,6 +45,7 @@ class _Collector:
         for name, text in (
             ("attempts", "Attempts at the node."),
             ("errors", "Failed attempts at the node."),
+            ("bad_answers", "Answers of 500 and above that the node gave."),
             ("retried", "Attempts at the node that another node took over."),
         ):
             counter = CounterMetricFamily(f"fairlead_node_{name}", text, labels=["node"])

@@ -18,7 +18,16 @@ from balancer.health import Prober
 from balancer.node_record import NodeRecord
 from balancer.orders import Orders
 from balancer.scoreboard import Scoreboard
-from balancer.scoreboard_layout import N_ATTEMPTS, N_CAUSE, N_EJECTED_UNTIL, N_ERRORS, S_ERRORS, S_PID, S_REQUESTS
+from balancer.scoreboard_layout import (
+    N_ATTEMPTS,
+    N_BAD_ANSWERS,
+    N_CAUSE,
+    N_EJECTED_UNTIL,
+    N_ERRORS,
+    S_ERRORS,
+    S_PID,
+    S_REQUESTS,
+)
 from balancer.stream import Waits
 from balancer.upstream import NodePool
 from balancer.windows import Rolling
@@ -162,9 +171,10 @@ class Monitor:
         board = self.board
         board.reap()
         board.refresh_live()
-        _sample(self.total, now, board.total(S_REQUESTS), board.total(S_ERRORS), board)
+        bad = [node.count(N_BAD_ANSWERS) for node in board.nodes]
+        _sample(self.total, now, board.total(S_REQUESTS), board.total(S_ERRORS) + sum(bad), board)
         for node, rolling in zip(board.nodes, self.windows, strict=True):
-            _sample(rolling, now, node.count(N_ATTEMPTS), node.count(N_ERRORS), node)
+            _sample(rolling, now, node.count(N_ATTEMPTS), node.count(N_ERRORS) + bad[node.index], node)
             self._notice_ejection(node, now)
             self._notice_state(node, now)
         self._notice_workers()

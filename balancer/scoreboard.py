@@ -29,6 +29,7 @@ from balancer.scoreboard_layout import (
     H_SLOTS,
     HEADER,
     N_ATTEMPTS,
+    N_BAD_ANSWERS,
     N_EJECTIONS,
     N_ERRORS,
     N_IN_FLIGHT,
@@ -293,5 +294,5 @@ def _carry_over(old: bytes, fresh: bytearray) -> None:
             continue
         known = before.nodes[names_old.index(record.name)]
         record.order(admin=known.admin, weight=known.weight)
-        for counter in (N_ATTEMPTS, N_ERRORS, N_RETRIED, N_EJECTIONS):
+        for counter in (N_ATTEMPTS, N_ERRORS, N_BAD_ANSWERS, N_RETRIED, N_EJECTIONS):
             after.q[record.own + counter] = known.count(counter)

@@ -8,6 +8,7 @@ from balancer.monitor import Monitor
 from balancer.node_record import NodeRecord
 from balancer.scoreboard_layout import (
     N_ATTEMPTS,
+    N_BAD_ANSWERS,
     N_ERRORS,
     N_RETRIED,
     S_ABORTED,
@@ -95,6 +96,7 @@ def node_view(monitor: Monitor, record: NodeRecord, now: float, *, histograms: b
         in_flight=record.in_flight,
         attempts=record.count(N_ATTEMPTS),
         errors=record.count(N_ERRORS),
+        bad_answers=record.count(N_BAD_ANSWERS),
         retried=record.count(N_RETRIED),
         window=monitor.windows[record.index].window(histogram=histograms),
         report=newest[0] if newest else None,

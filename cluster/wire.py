@@ -32,7 +32,7 @@ class Window(TypedDict):
 
     seconds: float
     rps: float
-    errors_per_s: float
+    errors_per_s: float  # failed attempts (of the whole: answers that the balancer made), and answers of 500 and above
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
@@ -74,7 +74,8 @@ class NodeView(TypedDict):
     slots: int | None
     in_flight: int
     attempts: int
-    errors: int
+    errors: int  # failed attempts
+    bad_answers: int  # of 500 and above, passed on to the client
     retried: int  # attempts that another node took over
     window: Window
     report: NodeReport | None

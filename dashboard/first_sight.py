@@ -89,7 +89,7 @@ def edges(state: dict[str, Any], rates: list[float | None]) -> Edges | None:
     nodes = state["layout"]["nodes"]
     if not 0 < len(nodes) <= MOST_LANES or len(state["layout"]["balancers"]) != 1:
         return None
-    lane, gap = (4.0, 0.9) if len(nodes) <= FEW else (2.5, 0.45)
+    lane, gap = (4.0, 0.9) if len(nodes) <= FEW else (2.7, 0.45)
     height = len(nodes) * (lane + gap) - gap
     sent = [rate or 0 if node["ready"] else 0 for node, rate in zip(nodes, rates, strict=False)] or [0] * len(nodes)
     paths = []
@@ -106,8 +106,8 @@ def number(value: Any) -> str:
 
 
 def percent(part: float | None, whole: float | None) -> str:
-    """Per cent of a part in a whole."""
+    """Per cent of a part in a whole; at most 100."""
     if not whole or not part:
         return "0"
-    value = 100 * part / whole
+    value = min(100, 100 * part / whole)
     return f"{value:.0f}" if value >= 10 else "<0.1" if value < 0.1 else f"{value:.1f}"

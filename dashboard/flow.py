@@ -19,6 +19,11 @@ class Passed(NamedTuple):
     retried: int  # of the failed ones, those that another node took over
 
 
+def errors_of(view: wire.NodeView) -> int:
+    """What went wrong at a node so far. A balancer of an older release does not count bad answers."""
+    return view["errors"] + view.get("bad_answers", 0)
+
+
 @dataclass(frozen=True)
 class _Counted:
     at: float
@@ -43,7 +48,8 @@ class Flow:
         for snapshot in snapshots:
             for view in snapshot["nodes"]:
                 key = (snapshot["balancer"], view["name"])
-                passed = self._since(key, _Counted(snapshot["at"], view["attempts"], view["errors"], view["retried"]))
+                counted = _Counted(snapshot["at"], view["attempts"], errors_of(view), view["retried"])
+                passed = self._since(key, counted)
                 so_far = out.get(view["name"], NOTHING)
                 out[view["name"]] = Passed(*(a + b for a, b in zip(so_far, passed, strict=True)))  # type: ignore[arg-type]
         known = {(s["balancer"], view["name"]) for s in snapshots for view in s["nodes"]}

@@ -13,6 +13,8 @@ from dashboard.viewers import Viewers
 
 ROOM = "live"
 POLLED_S = 5.0
+MOST_WAITING = 128
+"""Messages in one browser's queue; Engine.IO itself knows no bound. Who has more gets nothing until it has read."""
 
 
 class Live:
@@ -48,7 +50,7 @@ class Live:
 
     def send(self, messages: list[Message]) -> None:
         """To all who watch."""
-        for sid in self.viewers.stalled(self._picture.tick_number):
+        for sid in self.viewers.stalled(self._picture.tick_number, self._is_full):
             self._socketio.server.leave_room(sid, ROOM, namespace="/")
         if self.viewers.watching:
             for name, payload in messages:
@@ -71,6 +73,12 @@ class Live:
         if self._role() is None:
             raise ConnectionRefusedError("signed out")
 
+    def _is_full(self, sid: str) -> bool:
+        """Whether a browser has not read what it was sent, whatever it says that it has drawn."""
+        server = self._socketio.server
+        connection = server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
+        return connection is not None and connection.queue.qsize() > MOST_WAITING
+
     def _watch(self) -> None:
         was = self.watched
         self._welcome(request.sid)  # type: ignore[attr-defined]
@@ -79,6 +87,9 @@ class Live:
 
     def _welcome(self, sid: str) -> None:
         """Everything first, then the room; nothing yields in between, so nothing is missed or sent twice."""
+        if self._is_full(sid):
+            self.viewers.left_out(sid)
+            return
         self._socketio.emit("hello", self._picture.hello(time.time()), to=sid)
         self._socketio.emit("past", self._picture.log.newest(), to=sid)
         join_room(ROOM, sid=sid)
@@ -90,7 +101,7 @@ class Live:
 
     def _drew(self, tick: Any = None) -> None:
         sid = request.sid  # type: ignore[attr-defined]
-        if isinstance(tick, int) and self.viewers.drew(sid, tick):
+        if isinstance(tick, int) and self.viewers.drew(sid, min(tick, self._picture.tick_number)):
             self._welcome(sid)
 
     def _gone(self, reason: Any = None) -> None:

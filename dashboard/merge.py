@@ -12,7 +12,7 @@ from typing import Any, Literal
 from cluster import wire
 from cluster.config import Balancer, Fleet, Node, Runs
 from cluster.histogram import added_up, percentiles
-from dashboard.flow import NOTHING, Passed
+from dashboard.flow import NOTHING, Passed, errors_of
 from dashboard.probes import Probes
 from dashboard.processes import ProcessRow
 
@@ -180,7 +180,7 @@ def _row(views: Sequence[wire.NodeView], passed: Passed) -> list[Number]:
     row = [
         sum(v["in_flight"] for v in views),
         *_window([v["window"] for v in views]),
-        sum(v["errors"] for v in views),
+        sum(errors_of(v) for v in views),
         _short(min(v.get("slow_start", 1.0) for v in views)),
         round(passed.per_s),  # dots are counted, not read
         passed.failed,

@@ -8,6 +8,9 @@ from cluster import wire
 SILENT_S = 12.0
 """A listener reports every 5 s; after two missed reports its host's processes are `unknown`."""
 
+END_OF_TIME = 1e11
+"""Seconds since 1970 that a browser still takes for a time; one event of a later day would blind every page."""
+
 STATES = frozenset({"STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL", "UNKNOWN"})
 
 
@@ -88,6 +91,8 @@ def _check_events(body: Any) -> None:
     event = {"seq": int, "at": (int, float), "kind": str, "who": str, "text": str}
     for i, item in enumerate(body["events"]):
         _has(item, event, f"events[{i}]")
+        if not 0 <= item["at"] < END_OF_TIME:
+            raise BadReport(f"events[{i}].at: is no time, in seconds since 1970")
         item.setdefault("node", None)
 
 

@@ -1,6 +1,7 @@
 """Signing in and out: a token link or the field, once; a cookie from then on."""
 
 import time
+from urllib.parse import urlsplit
 
 import flask
 from flask import Blueprint, Response, request
@@ -55,7 +56,7 @@ class SignIn:
 
     def page(self, status: int, wrong: bool = False, wait_s: int = 0) -> Response:
         """The field."""
-        body = flask.render_template("login.html", fleet=self._fleet, wrong=wrong, wait_s=wait_s)
+        body = flask.render_template("login.html", fleet=self._fleet, wrong=wrong, wait_s=wait_s, tunnel=_tunnel())
         return flask.make_response(body, status)
 
     def _form(self) -> Response:
@@ -73,3 +74,11 @@ class SignIn:
 
     def _note(self, text: str) -> None:
         self._picture.note(time.time(), "sign-in", text)
+
+
+def _tunnel() -> tuple[str, int] | None:
+    """Host and port for an `ssh -L` to here; None where nobody else can read what goes to and fro."""
+    reached = urlsplit(request.host_url)
+    if request.is_secure or reached.hostname in ("127.0.0.1", "localhost", "::1", None):
+        return None
+    return reached.hostname, int(request.environ["SERVER_PORT"])

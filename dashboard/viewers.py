@@ -1,8 +1,11 @@
 """Who watches. Hidden tabs do not, and a browser that has stopped reading gets nothing until it reads again.
 
 Engine.IO's send queue has no bound: a phone that fell asleep would fill it. So each browser says from time to time
-which tick it has drawn, and one that is too far behind is left out until it speaks.
+which tick it has drawn, and one that is too far behind is left out until it speaks; so is one that says so without
+having read what it was sent.
 """
+
+from collections.abc import Callable
 
 STALLED_TICKS = 20
 """Ten seconds at two ticks a second; browsers answer every fourth tick."""
@@ -36,10 +39,14 @@ class Viewers:
             self._drawn[sid] = tick
         return sid in self._stalled
 
-    def stalled(self, tick: int) -> list[str]:
-        """Those to leave out from now on."""
-        behind = [sid for sid, drawn in self._drawn.items() if tick - drawn > STALLED_TICKS]
+    def left_out(self, sid: str) -> None:
+        """It gets nothing until it has drawn something again."""
+        self._drawn.pop(sid, None)
+        self._stalled.add(sid)
+
+    def stalled(self, tick: int, is_full: Callable[[str], bool]) -> list[str]:
+        """Those to leave out from now on; `is_full`: whether somebody has too much to read already."""
+        behind = [sid for sid, drawn in self._drawn.items() if tick - drawn > STALLED_TICKS or is_full(sid)]
         for sid in behind:
-            del self._drawn[sid]
-            self._stalled.add(sid)
+            self.left_out(sid)
         return behind

@@ -1,4 +1,5 @@
-"""Real processes for tests: nodes, balancer and control under gunicorn, on free ports, in a folder of their own.
+"""Real processes for tests: nodes, balancer, control, and the dashboard where the config has one; under gunicorn, on
+free ports, in a folder of their own.
 
     with running(tmp_path, fleet_config([{"name": "l1"}, {"name": "l2"}])) as fleet:
         fleet.url, fleet.snapshot(), fleet.kill("node-l1")
@@ -29,6 +30,7 @@ _COMMANDS = {
     "balancer": ("balancer.gunicorn_conf", "balancer.worker:application"),
     "balancer-control": ("balancer.control_conf", "balancer.control:create()"),
     "node": ("node.gunicorn_conf", "node.app:application"),
+    "dashboard": ("dashboard.gunicorn_conf", "dashboard.app:application"),
 }
 _given: set[int] = set()
 
@@ -92,7 +94,8 @@ class RunningFleet:
     def programs(self) -> list[str]:
         """All that are ours to start."""
         ours = [n["name"] for n in self.config["nodes"] if n.get("runs", "simulated") == "simulated"]
-        return [*(f"node-{name}" for name in ours), "balancer-control", "balancer"]
+        shown = ["dashboard"] if "dashboard" in self.config else []
+        return [*(f"node-{name}" for name in ours), "balancer-control", "balancer", *shown]
 
     def start(self, *programs: str) -> None:
         """Start these programs (all when none is named) and wait until each answers."""
@@ -126,7 +129,8 @@ class RunningFleet:
 
     def _wait_for(self, program: str) -> None:
         ends = time.monotonic() + 60
-        url = {"balancer": self.url, "balancer-control": self.control_url}.get(program) or self.node_url(program[5:])
+        known = {"balancer": self.url, "balancer-control": self.control_url, "dashboard": self.dashboard_url}
+        url = known.get(program) or self.node_url(program[5:])
         while True:
             try:
                 with urllib.request.urlopen(f"{url}/-/health", timeout=5):
@@ -252,6 +256,10 @@ class RunningFleet:
                     return event
             assert time.monotonic() < ends, (words, events)
             time.sleep(0.05)
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://{HERE}:{self.config.get('dashboard', {}).get('port')}"
 
     def node_url(self, name: str) -> str:
         node = {node["name"]: node for node in self.config["nodes"]}[name]

@@ -38,6 +38,7 @@ def node(name: str, **changes: Any) -> wire.NodeView:
         in_flight=0,
         attempts=3,
         errors=0,
+        bad_answers=0,
         retried=0,
         window=WINDOW,
         report=None,

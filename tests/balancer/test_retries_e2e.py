@@ -77,13 +77,21 @@ def test_nobody_works_twice_when_a_node_dies_under_posts(whole_fleet: RunningFle
 
 
 def test_errors_that_a_node_answers_are_passed_on_and_not_retried(whole_fleet: RunningFleet) -> None:
-    before = whole_fleet.idle()["totals"]
+    """They count as the node's bad answers, neither as failed attempts nor as errors of the balancer."""
+    before = whole_fleet.idle()
     for name in NODES:
         whole_fleet.fault(name, kind="error", status=500, expires_s=5)
     tally = load(whole_fleet, "GET", clients=2, rounds=10)
     assert tally.errors == {"GET: status 500": 20}
-    after = whole_fleet.idle()["totals"]
-    assert (after["retries"], after["errors"]) == (before["retries"], before["errors"])
+    after = whole_fleet.idle()
+    for counter in ("retries", "errors"):
+        assert after["totals"][counter] == before["totals"][counter]
+    for counter, grown in (("bad_answers", 20), ("errors", 0)):
+        of = [sum(node[counter] for node in shot["nodes"]) for shot in (before, after)]
+        assert of[1] - of[0] == grown, counter
+    whole_fleet.until(
+        lambda shot: all(part["window"]["errors_per_s"] > 0 for part in (shot, *shot["nodes"][: len(NODES)]))
+    )
 
 
 def test_a_node_that_hangs_for_its_probes_too_is_left_soon_and_its_requests_go_elsewhere(

@@ -1,4 +1,4 @@
-"""A real Chromium, a real dashboard, a made-up control API. Every page is watched for errors and foreign requests."""
+"""A real Chromium, a real dashboard, a made-up control API. Pages are watched for errors, dialogs, foreign requests."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +39,7 @@ def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RunningD
 
 @pytest.fixture
 def open_page(chromium: Browser, running: RunningDashboard) -> Iterator[Callable[..., Page]]:
-    """Opens a signed-in page. At the end: no script errors, nothing fetched from elsewhere.
+    """Opens a signed-in page. At the end: no script errors, no dialog, nothing fetched from elsewhere.
 
     `troubles=True` for a test that takes something away, whose failed requests the browser reports in the console.
     """
@@ -53,6 +53,7 @@ def open_page(chromium: Browser, running: RunningDashboard) -> Iterator[Callable
         page = context.new_page()
         page.set_default_timeout(8000)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: (errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         if not troubles:
             page.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
         page.on("request", lambda request: _note_foreign(request.url, running, foreign))

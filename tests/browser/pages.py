@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 
 def live(page: Page) -> None:
@@ -25,3 +25,13 @@ def act(page: Page, node: str, what: str) -> None:
 def card(label: str) -> str:
     """The card of an algorithm."""
     return f'.card:has-text("{label}")'
+
+
+def within(width: int, *parts: Locator) -> None:
+    """None of these sticks out at a side."""
+    for part in parts:
+        for i in range(part.count()):
+            box = part.nth(i).bounding_box()
+            assert box is not None, part.nth(i)
+            assert box["x"] >= 0, (box, part.nth(i).inner_text())
+            assert box["x"] + box["width"] <= width, (box, part.nth(i).inner_text())

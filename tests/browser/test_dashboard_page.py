@@ -1,6 +1,7 @@
 """What a person sees and presses, in a real Chromium."""
 
 import re
+import time
 import urllib.request
 from collections.abc import Callable
 
@@ -215,6 +216,24 @@ def test_what_nodes_say_is_never_markup(running: RunningDashboard, open_page: Op
     page.wait_for_timeout(1200)
     assert page.evaluate("window.pwned") is None
     assert page.locator("img").count() == 0
+
+
+def test_a_log_on_another_host_is_a_command_to_copy(running: RunningDashboard, open_page: Open) -> None:
+    running.control.set_node("l2", host="web1")
+    page = open_page()
+    live(page)
+    page.locator('.node-card[data-node="l2"] [data-log]').click()
+    command = "fab logs --hosts web1 --programs node-l2"
+    expect(page.locator('.node-card[data-node="l2"] .loglines')).to_have_text(command)
+    assert page.evaluate("getSelection().toString()") == command
+
+
+def test_what_a_deploy_says_is_said_aloud(running: RunningDashboard, open_page: Open) -> None:
+    page = open_page()
+    live(page)
+    event = {"seq": 1, "at": time.time(), "kind": "deploy", "who": "anna", "text": "release 7 failed on web2"}
+    running.told("/events", {"source": "deploy", "events": [event, {**event, "seq": 2, "kind": "load", "text": "x"}]})
+    expect(page.locator("#polite")).to_have_text("release 7 failed on web2")
 
 
 def test_the_keyboard_moves_first_and_chooses_second(running: RunningDashboard, open_page: Open) -> None:

@@ -60,6 +60,28 @@ def test_the_node_that_hurts_is_named_with_what_to_press(running: RunningDashboa
     expect(page.locator('.node-card[data-node="l2"] .strip')).to_have_attribute("aria-label", re.compile("7 failed"))
 
 
+@pytest.mark.parametrize("nodes", [3, 8])
+def test_a_node_that_begins_to_hurt_moves_nothing(running: RunningDashboard, open_page: Open, nodes: int) -> None:
+    """Who is about to press, or reads a number, must not lose it from sight when l2 dies."""
+    for i in range(3, nodes):
+        running.control.add_node(f"n{i}", i)
+    page = open_page()
+    live(page)
+    places = (
+        "[...document.querySelectorAll('.lane, #charts, .node-card, .node-card .orders, #events, .plot')]"
+        ".map((part) => [part.className || part.id, Math.round(part.getBoundingClientRect().top + scrollY)])"
+    )
+    page.locator("#events").scroll_into_view_if_needed()  # what was never in sight has no height of its own
+    expect(page.locator(".node-card").last.locator('[data-f="since"]')).to_contain_text("for ")
+    expect(page.locator(".node-card").last.locator('[data-f="probe_where"]')).to_contain_text("every 1 s")
+    before = page.evaluate(places)
+    running.control.set_node("l2", health="down", cause="3 probes failed: timeout after 1.0 s")
+    expect(page.locator(lane("l2") + " .note")).to_have_text("3 probes failed: timeout after 1.0 s")
+    expect(page.locator('.node-card[data-node="l2"] [data-f="pain"]')).to_contain_text("3 probes failed")
+    expect(page.locator('.node-card[data-node="l2"] [data-f="probe"]')).to_have_text("7 failed in a row")
+    assert page.evaluate(places) == before
+
+
 def test_keys_lead_to_views_and_change_no_traffic(running: RunningDashboard, open_page: Open) -> None:
     page = open_page()
     live(page)
@@ -176,6 +198,19 @@ def test_the_pace_of_dots_follows_a_clock_that_is_handed_in(open_page: Open) -> 
     assert drawn[0][0] == 120
     assert drawn[3][0] == 25
     assert drawn[6][0] == 60
+
+
+def test_what_failed_is_never_more_than_all(open_page: Open) -> None:
+    """A second that ends many attempts and begins few."""
+    page = open_page()
+    said = page.evaluate(
+        """async () => {
+        const { painOf } = await import('/static/js/pains.js');
+        const node = { state: 'up', ready: true, slots: 8 };
+        return [89, 2].map((errors_per_s) => painOf(node, { rps: 47, errors_per_s, in_flight: 0 }, [], []).text);
+        }"""
+    )
+    assert said == ["100 % of its requests fail", "4.3 % of its requests fail"]
 
 
 def test_three_tabs_order_at_once_and_agree(running: RunningDashboard, open_page: Open) -> None:

@@ -62,6 +62,13 @@ def test_without_the_token_there_is_a_field_for_it(client: FlaskClient, path: st
     assert "Set-Cookie" not in answered.headers
 
 
+def test_who_comes_over_a_network_is_told_how_nobody_else_can_read_it(client: FlaskClient) -> None:
+    over = client.get("/", base_url="http://192.0.2.7:8090").get_data(as_text=True)
+    assert "<code>ssh -L 8090:127.0.0.1:8090 192.0.2.7</code>" in over
+    for private in ("http://127.0.0.1:8090", "http://localhost:8090", "https://192.0.2.7:8090"):
+        assert "ssh -L" not in client.get("/", base_url=private).get_data(as_text=True), private
+
+
 def test_the_field_signs_in_and_sign_out_forgets(client: FlaskClient) -> None:
     assert client.post("/sign-in", data={"token": "wrong"}).status_code == 401
     assert client.post("/sign-in", data={"token": f" {TOKEN} "}).status_code == 303

@@ -62,13 +62,20 @@ class Browser:
         """The payload of the next message of that name."""
         end = time.monotonic() + seconds
         while True:
+            name, payload = self.any(max(0.01, end - time.monotonic()))
+            if name == wanted:
+                return payload
+
+    def any(self, seconds: float) -> tuple[str, Any]:
+        """Name and payload of the next message."""
+        end = time.monotonic() + seconds
+        while True:
             packet = str(self.socket.recv(max(0.01, end - time.monotonic())))
             if packet == "2":
                 self.socket.send("3")
             elif packet.startswith("42"):
                 name, payload = json.loads(packet[2:])
-                if name == wanted:
-                    return payload
+                return name, payload
 
     def ticks_until(self, wanted: str, true: Callable[[Any], bool]) -> int:
         """How many ticks come before a message of that name of which `true` holds: time as the page counts it."""
@@ -267,6 +274,34 @@ def test_a_slow_reader_gets_whole_messages(running: RunningDashboard) -> None:
     time.sleep(2)
     for _ in range(50):
         assert len(browser.next("past", 20)) == 500
+    browser.socket.close()
+
+
+def test_what_waits_for_a_slow_browser_is_bounded(running: RunningDashboard) -> None:
+    """It asks for everything again and again, says that it has drawn what is yet to come, and reads nothing."""
+    for i in range(500):
+        running.control.event("health", f"{i} " + "x" * 290, "l1")
+    until(lambda: len(_state(running)["events"]) == 100)
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    slow.connect(("127.0.0.1", running.port))
+    browser = Browser(running, sock=slow, compression=None, max_queue=1)
+    for i in range(600):  # 600 times 190 kB
+        browser.emit(*(("watch",) if i % 2 else ("drew", 10**9)))
+        if not i % 50:
+            browser.emit("unwatch")
+    for _ in range(600):
+        browser.emit("watch")
+    seen = _state(running)["tick"][0]
+    until(lambda: _state(running)["tick"][0] > seen + 8)
+    got, tick = 0, 0
+    while tick <= seen + 8:  # as long as there is something to read, up to what is new
+        name, payload = browser.any(20)
+        got += name == "past"
+        tick = payload[0] if name == "tick" else tick
+        browser.emit("drew", tick)
+    print(f"{got} of 900")
+    assert got < 200
     browser.socket.close()
 
 

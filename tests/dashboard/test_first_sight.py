@@ -114,7 +114,8 @@ def test_stacks_as_the_script_draws_them(in_flight: Any, slots: int | None, show
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "text"), [(0, 100, "0"), (1, 0, "0"), (0.05, 100, "<0.1"), (1.23, 100, "1.2"), (33.4, 100, "33")]
+    ("part", "whole", "text"),
+    [(0, 100, "0"), (1, 0, "0"), (0.05, 100, "<0.1"), (1.23, 100, "1.2"), (33.4, 100, "33"), (189, 100, "100")],
 )
 def test_per_cent_as_the_script_writes_it(part: float, whole: float, text: str) -> None:
     assert first_sight.percent(part, whole) == text

@@ -280,5 +280,6 @@ def test_a_tool_tells_of_a_deploy(dashboard: Dashboard) -> None:
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     assert client.post("/events", json=body, headers=bearer).status_code == 204
     assert "v2 on here: ok" in texts(dashboard)
-    for bad in ([], {}, {"source": "x", "events": [{}]}, {"source": "x", "events": [{**event, "at": "now"}]}):
+    far = {"source": "x", "events": [{**event, "at": 1e300}]}
+    for bad in ([], {}, {"source": "x", "events": [{}]}, {"source": "x", "events": [{**event, "at": "now"}]}, far):
         assert client.post("/events", json=bad, headers=bearer).status_code == 400

@@ -22,6 +22,14 @@ def test_what_has_passed_is_the_difference() -> None:
     assert flow.take([snapshot(10.5, 550, 5, 2)]) == {"l1": (100.0, 2, 1)}
 
 
+def test_bad_answers_went_wrong_too() -> None:
+    flow = Flow()
+    before, after = snapshot(10.0, 500, 3), snapshot(10.5, 550, 4)
+    before["nodes"][0]["bad_answers"], after["nodes"][0]["bad_answers"] = 7, 12
+    flow.take([before])
+    assert flow.take([after]) == {"l1": (100.0, 6, 0)}
+
+
 def test_several_balancers_are_summed() -> None:
     flow = Flow()
     flow.take([snapshot(10.0, 0), snapshot(10.0, 0, balancer="b2")])

@@ -270,15 +270,18 @@ def test_a_report_that_is_none_is_refused_with_its_place(body: Any, says: str) -
 
 def test_who_stops_reading_is_left_out_until_it_reads_again() -> None:
     viewers = Viewers()
+    full: set[str] = set()
     viewers.joined("a", 0)
     viewers.joined("b", 0)
     viewers.drew("a", 10)
-    assert viewers.stalled(STALLED_TICKS) == []
-    assert viewers.stalled(STALLED_TICKS + 1) == ["b"]
+    assert viewers.stalled(STALLED_TICKS, full.__contains__) == []
+    assert viewers.stalled(STALLED_TICKS + 1, full.__contains__) == ["b"]
     assert viewers.watching
     assert viewers.drew("b", STALLED_TICKS + 1)
     viewers.joined("b", STALLED_TICKS + 1)
     assert not viewers.drew("b", STALLED_TICKS + 2)
+    full.add("b")
+    assert viewers.stalled(STALLED_TICKS + 2, full.__contains__) == ["b"]
     viewers.left("a")
     viewers.left("b")
     assert not viewers.watching

@@ -5,7 +5,7 @@ import { showOrders } from "./controls.js";
 import { attribute, copy, find, make, remember, remembered, text } from "./dom.js";
 import { shares, uses } from "./fair.js";
 import { GLYPHS, number, percent, span } from "./format.js";
-import { fetchLog } from "./loglines.js";
+import { showLog } from "./loglines.js";
 import { pains } from "./pains.js";
 import { processText, processTone } from "./processes.js";
 import { drawInFlight, drawStack } from "./stack.js";
@@ -59,7 +59,7 @@ function made(node) {
   for (const button of card.querySelectorAll("[data-act]")) {
     button.setAttribute("aria-label", `${button.getAttribute("aria-label")} ${node.name}`);
   }
-  find("[data-log]", card).addEventListener("click", () => fetchLog(card, node.name));
+  find("[data-log]", card).addEventListener("click", () => showLog(card, node.name));
   return card;
 }
 
@@ -87,8 +87,7 @@ function drawWords(card, node) {
   text(f("weight_note"), node.weight === node.weight_in_file ? "" : `file: ${node.weight_in_file}`);
   attribute(find(".weight", card), "data-unused", uses("weight") ? null : "yes");
   showOrders(card, node);
-  const remote = node.runs === "external" || node.host !== store.layout.dashboard_host;
-  attribute(find("[data-log]", card), "hidden", remote || null);
+  attribute(find("[data-log]", card), "hidden", node.runs === "external" || null);
 }
 
 /** New numbers. */
@@ -108,7 +107,6 @@ export function drawCardNumbers() {
     if (!card.open) return;
     const pain = hurting[i].text.startsWith("fault") ? "" : hurting[i].text || node.cause; // faults have chips
     text(f("pain"), pain);
-    attribute(f("pain"), "hidden", !pain);
     drawInFlight(find(".held", card), figures.in_flight, node.slots);
     drawStack(find(".stack", card), figures.in_flight ?? 0, node.slots);
     text(f("p50_ms"), number(figures.p50_ms));
@@ -116,7 +114,8 @@ export function drawCardNumbers() {
     text(f("errors"), `${percent(figures.errors_per_s, figures.rps)} %`);
     attribute(f("errors"), "data-tone", figures.errors_per_s > 0 ? "bad" : null);
     text(f("share"), `${percent(got[i], 1)} %`);
-    text(f("since"), sinceText(node, figures));
+    const since = sinceText(node, figures);
+    text(f("since"), /^\d/.test(since) ? `for ${since}` : since);
   });
 }
 

@@ -1,5 +1,6 @@
 // The log: newest first, filtered by kind. Text only: nothing that comes from a node is ever markup.
 
+import { politely } from "./announce.js";
 import { all, attribute, copy, find, make, text } from "./dom.js";
 import { clock } from "./format.js";
 import { MARKS } from "./marks.js";
@@ -14,6 +15,7 @@ export function drawEvents(fresh) {
   const list = find("#log");
   if (fresh === null) list.replaceChildren(...store.events.map(line).reverse());
   else for (const event of fresh) list.prepend(line(event));
+  for (const event of fresh ?? []) if (event.kind === "deploy") politely(event.text);
   while (list.children.length > KEPT) list.lastElementChild.remove();
   drawFilters();
 }

@@ -11,10 +11,10 @@ export function number(value) {
   return String(Math.round(value * 100) / 100);
 }
 
-/** Per cent of a part in a whole: "0.2", "33", "0". */
+/** Per cent of a part in a whole: "0.2", "33", "0". Never above 100: what ends in a window may have begun before it. */
 export function percent(part, whole) {
   if (!whole) return "0";
-  const value = (100 * part) / whole;
+  const value = Math.min(100, (100 * part) / whole);
   return value === 0 || value >= 10 ? String(Math.round(value)) : value < 0.1 ? "<0.1" : value.toFixed(1);
 }
 

@@ -20,7 +20,7 @@ export const MARKS = {
 };
 
 /** Dashed lines with a letter, on a plot's frame. */
-export function drawMarks(context, { x, first, last, top, bottom, rem }) {
+export function drawMarks(context, { x, first, last, top, bottom, right, rem }) {
   const size = rem;
   let before = -Infinity;
   context.font = `600 ${rem * 0.72}px ${fontFamily()}`;
@@ -40,18 +40,19 @@ export function drawMarks(context, { x, first, last, top, bottom, rem }) {
     context.setLineDash([]);
     context.fillStyle = colour("--muted");
     context.beginPath();
-    context.roundRect(place - size / 2, top, size, size, size / 5);
+    const middle = Math.min(place, right - size / 2); // the newest one is not cut off
+    context.roundRect(middle - size / 2, top, size, size, size / 5);
     context.fill();
     context.fillStyle = colour("--surface");
-    context.fillText(MARKS[event.kind], place, top + size * 0.54);
+    context.fillText(MARKS[event.kind], middle, top + size * 0.54);
   }
 }
 
-/** Events between two times that are marked, oldest first; of those within a hundredth of the span, one. */
-export function marked(start, end) {
+/** Events between two times that are marked, oldest first; of those within one of so many parts of the span, one. */
+export function marked(start, end, parts = 100) {
   let last = -Infinity;
   return store.events.filter((event) => {
-    if (event.at < start || event.at > end || !MARKS[event.kind] || event.at - last < (end - start) / 100) return false;
+    if (event.at < start || event.at > end || !MARKS[event.kind] || event.at - last < (end - start) / parts) return false;
     last = event.at;
     return true;
   });

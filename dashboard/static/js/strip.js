@@ -28,5 +28,6 @@ function probeText(node, strip) {
   const row = strip.results.length - 1 - strip.results.lastIndexOf(!last);
   const many = row >= ALL ? `${ALL}+` : row;
   if (last) return `${many} passed in a row, ${strip.last_ms} ms`;
-  return `${many} failed in a row: ${node.probe.cause}`;
+  const told = node.cause.includes(node.probe.cause); // above, where the card says why the node is down
+  return `${many} failed in a row${told ? "" : `: ${node.probe.cause}`}`;
 }

@@ -43,7 +43,7 @@ export function drawSparks() {
       area += step;
     });
     if (began !== null) area += `L${x} 24L${began} 24Z`;
-    const marks = marked(start, now()).map((event) => `M${(((event.at - start) / SPARK_S) * 100).toFixed(1)} 0V24`);
+    const marks = marked(start, now(), 20).map((event) => `M${(((event.at - start) / SPARK_S) * 100).toFixed(1)} 0V24`);
     find(".mark", svg).setAttribute("d", marks.join(""));
     find(".line", svg).setAttribute("d", line);
     find(".area", svg).setAttribute("d", area);

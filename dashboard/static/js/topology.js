@@ -131,7 +131,7 @@ function rateOf(node, figures) {
 
 function noteOf(node, figures, pain) {
   const faults = store.layout.lab?.faults[node.name] ?? [];
-  const told = faults.length && !pain.text.startsWith("fault") ? ` · fault: ${faults[0].text}` : "";
+  const told = faults.length && !pain.text.startsWith("fault") ? " · a fault is on" : ""; // which, says the banner
   if (pain.level) return pain.text + told;
   if (node.state === "draining") return figures.in_flight ? `finishing ${count(figures.in_flight, "request")}` : "empty: safe to stop";
   if (node.ready && figures.slow_start < 1) return `slow start, ${Math.round(figures.slow_start * 100)} %`;
