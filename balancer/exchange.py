@@ -191,7 +191,10 @@ class Exchange:
             return None
         if not path.retry_budget.take(now):
             return None
-        node = self._choose(asked)
+        try:
+            node = self._choose(asked)
+        except NoReadyNode:  # who has room is in its slow start, and not on offer now
+            return None
         self._count_retry(node)
         return self._sent_to(node)
 

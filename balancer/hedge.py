@@ -76,9 +76,11 @@ class Hedge:
         first, exchange, second = self._first, self._first.exchange, self._second
         assert second is not None
         self._second = None
+        ok = None
         if failure is not None and not first.connection.was_stale(failure):
             exchange.failed(first.sending.node, failure)
-        exchange.ended(first.sending, None if failure is None else False)
+            ok = False
+        exchange.ended(first.sending, ok)
         first.connection.close()
         exchange.use(second.sending)
         first.client.stream.awaits = second.connection.stream
