@@ -12,7 +12,7 @@ from cluster.programs import LOOPBACK, Program, Role, bind_address, programs_of,
 from deploy import render
 from deploy.agent.programs import Wanted
 from deploy.agent.trial import Trial
-from deploy.hosts.linux import HostSystem
+from deploy.hosts.system import HostSystem
 from deploy.keeper.recipes import MODULES
 from deploy.release import Release
 

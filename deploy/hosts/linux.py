@@ -4,7 +4,6 @@ import shlex
 from typing import ClassVar
 
 from deploy.hosts.system import NO_PYTHON
-from deploy.hosts.system import HostSystem as HostSystem  # plan.py has it from here
 
 # From the wire into memory: nothing is left on the host's disk, and a full disk is no obstacle.
 _LOADER = """
