@@ -130,7 +130,8 @@ class ResponseParser:
         self.dated = self.keep_alive = self.head_complete = True
         body = data[len(head.raw) :]
         if len(body) >= head.length:
-            self.complete, self.keep_alive = True, len(body) == head.length
+            self.complete = True
+            self.keep_alive = not body[head.length :].strip(b"\r\n")  # empty lines are forgiven, as llhttp does
             body = body[: head.length]
         if body:
             self.body.append(body)

@@ -164,9 +164,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nDate: Sun, 29 Nov 2026 08:00:00 GMT\r\nA: b\r\nConte
         (HEAD + b"123", b"123", False, True),
         (HEAD, b"", False, True),
         (HEAD + b"1234567", b"12345", True, False),
+        (HEAD + b"12345\r\n", b"12345", True, True),
         (HEAD.replace(b"A: b", b"A: c") + b"12345", b"12345", True, True),
     ],
-    ids=["whole", "begun", "head", "too-much", "another-head"],
+    ids=["whole", "begun", "head", "too-much", "empty-line", "another-head"],
 )
 def test_a_head_that_comes_again_says_the_same(raw: bytes, body: bytes, complete: bool, keep_alive: bool) -> None:
     parser, _ = fed(HEAD + b"abcde")
