@@ -19,7 +19,8 @@ from typing import Any
 from balancer.algorithms import ALGORITHMS, Algorithm
 from balancer.algorithms.seen import SeenRequest
 from cluster.wire import NodeReport
-from lab.simulate.knowledge import START_S, KnownNode
+from lab.simulate.engine import START_S
+from lab.simulate.knowledge import KnownNode
 
 IN_FLIGHT = 2  # of each node
 ANSWERS_PER_S = 20  # of each node

@@ -25,44 +25,43 @@ class Estimate:
     __slots__ = ("level", "others", "own", "report_at", "service_ms", "slots")
 
     def __init__(self) -> None:
-        self.level, self.service_ms, self.slots, self.own, self.others, self.report_at = "L4", 0.0, 0, 0, 0, 0.0
+        self._set("L4", 0.0, 0, 0, 0, 0.0)
+
+    def _set(self, level: str, service_ms: float, slots: int, own: int, others: int, report_at: float) -> None:
+        self.level = level
+        self.service_ms = service_ms
+        self.slots = slots
+        self.own = own
+        self.others = others
+        self.report_at = report_at
 
     def read(self, node: Node, now: float) -> None:
         """Look at the node anew."""
-        self.own = own = node.in_flight
+        own = node.in_flight
+        latency_ms, answered_at = node.latency_ms()
         newest = node.newest_report()
-        if newest is None:
-            self.report_at = 0.0
-            return self._guess(node, now)
-        report, self.report_at, sent = newest
-        service_ms, age_s = report["service_ms"], now - self.report_at
-        if service_ms <= 0 or (age_s >= FRESH_S and own):
-            return self._guess(node, now)
-        # A node that serves nobody repeats its old figure in every report: it is as old as the last answer.
-        answered_at = node.latency_ms()[1]
-        self.service_ms = faded(service_ms, now - answered_at if answered_at else age_s)
-        said = report["slots"]
-        self.slots = said or node.slots or 0
-        if age_s < FRESH_S:
-            others = report["rif"] + sent - own
-            self.others = others if others > 0 else 0
-            self.level = "L0" if said else "L1" if self.slots else "L3"
-        else:  # old, and the node idle as far as we know: its speed is the best guess
-            self.others, self.level = 0, "L1"
-
-    def _guess(self, node: Node, now: float) -> None:
-        """What is known without a report that can be used."""
-        self.others = 0
-        self.slots = slots = node.slots or 0
-        service_ms, at = node.own_service_ms() if slots else (0.0, 0.0)
-        self.level = "L2"
-        if service_ms <= 0:
-            self.slots, self.level = 0, "L3"
-            service_ms, at = node.latency_ms()
-        if service_ms > 0:
-            self.service_ms = faded(service_ms, now - at)
-        else:
-            self.slots, self.level, self.service_ms = slots, "L4", 0.0
+        report_at = 0.0
+        if newest is not None:
+            report, report_at, sent = newest
+            service_ms = report["service_ms"]
+            if service_ms > 0:
+                said = report["slots"]
+                slots = said or node.slots or 0
+                # A node that serves nobody repeats its old figure in every report: it is as old as the last answer.
+                service_ms = faded(service_ms, now - (answered_at or report_at))
+                if now - report_at < FRESH_S:
+                    others = report["rif"] + sent - own
+                    level = "L0" if said else "L1" if slots else "L3"
+                    return self._set(level, service_ms, slots, own, others if others > 0 else 0, report_at)
+                if own == 0:  # old, but its speed is the best guess
+                    return self._set("L1", service_ms, slots, own, 0, report_at)
+        if node.slots:
+            service_ms, at = node.own_service_ms()
+            if service_ms > 0:
+                return self._set("L2", faded(service_ms, now - at), node.slots, own, 0, report_at)
+        if latency_ms > 0:
+            return self._set("L3", faded(latency_ms, now - answered_at), 0, own, 0, report_at)
+        return self._set("L4", 0.0, node.slots or 0, own, 0, report_at)
 
 
 def estimate(node: Node, now: float) -> Estimate:

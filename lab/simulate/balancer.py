@@ -63,7 +63,7 @@ class SimulatedBalancer:
         self.nodes = list(nodes)
         self.picks = 0
         self.waiting: deque[Flight] = deque()  # requests that wait for a node below its cap
-        self.caps = caps
+        self._caps = caps
         self._asked: set[int] = set()  # nodes to which a probe is under way
         kind = type(algorithm)
         self.hears = Need.REPORT in kind.needs or kind.overrides("on_report") or kind.overrides("on_end")
@@ -80,8 +80,8 @@ class SimulatedBalancer:
     def pick(self, request: Flight, now: float) -> KnownNode | None:
         """The node for a request, counted as started; None when each has as many as it may have."""
         ready: list[KnownNode] = self.nodes
-        if self.caps is not None:
-            ready = [node for node, cap in zip(ready, self.caps, strict=True) if node.in_flight < cap]
+        if self._caps is not None:
+            ready = [node for node, cap in zip(ready, self._caps, strict=True) if node.in_flight < cap]
             if not ready:
                 return None
         request.sequence = self.picks

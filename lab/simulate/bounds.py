@@ -17,8 +17,7 @@ from math import ceil, inf
 import numpy as np
 import numpy.typing as npt
 
-from lab.simulate.engine import make_nodes, speed_changes
-from lab.simulate.knowledge import START_S
+from lab.simulate.engine import START_S, make_nodes, speed_changes
 from lab.simulate.nodes import FifoNode
 from lab.simulate.scenario import Scenario
 from lab.simulate.workload import Workload

@@ -21,18 +21,19 @@ import numpy.typing as npt
 
 from balancer.algorithms import Algorithm
 from lab.simulate.balancer import Flight, Probe, SimulatedBalancer
-from lab.simulate.knowledge import START_S, KnownNode
+from lab.simulate.knowledge import KnownNode
 from lab.simulate.nodes import FifoNode, SharingNode, SpeedChange
 from lab.simulate.scenario import Scenario
-from lab.simulate.short_ways import LEAVE, TELL_EVERY, play_counting, play_learning
 from lab.simulate.workload import Workload
 
-ANSWER, ENTER, SHARED, GIVE_UP, PROBE, ROUND, CHANGE = range(LEAVE + 1, 8)
+START_S = 1.0
+LEAVE, ANSWER, ENTER, SHARED, GIVE_UP, PROBE, ROUND, CHANGE = range(8)
 
 Event = tuple[float, int, Any]
 
 Progress = Callable[[int], None]
 """Is told now and then how many requests have arrived."""
+TELL_EVERY = 5000
 
 MakeAlgorithm = Callable[[Random, int], Algorithm]
 """An algorithm's object for one balancer, from its randomness and the number of balancers."""
@@ -80,39 +81,61 @@ class Run:
         collecting = gc.isenabled()
         gc.disable()  # a run makes no cycles; looking for them again and again takes a tenth of its time
         try:
-            self._play(progress)
+            if self.direct and all(balancer.only_counts for balancer in self.balancers):
+                self._play_counting(progress)
+            else:
+                self._play(progress)
         finally:
             if collecting:
                 gc.enable()
         return self._outcome()
 
     def _play(self, progress: Progress | None) -> None:
-        balancers = self.balancers
-        self._start_probing()
-        if not self.direct or any(balancer.caps for balancer in balancers):
-            self._play_arrivals(progress)
-        elif all(balancer.only_counts for balancer in balancers):
-            play_counting(self, self.direct, progress)
-            return  # nothing is left to be learned
-        else:
-            play_learning(self, self.direct, progress)
-        while len(self.events) > 1:
-            then, code, subject = heappop(self.events)
-            self.handle(then, code & 7, subject)
-
-    def _play_arrivals(self, progress: Progress | None) -> None:
-        events, handle, arrive = self.events, self.handle, self._arrive
+        events, leave, handle, arrive = self.events, self._leave, self._handle, self._arrive
         balancers, kinds, clients = self.balancers, self.workload.kinds, self.clients
+        self._start_probing()
         for number, (at, work_s, kind, client, balancer) in enumerate(self.workload.rows()):
             now = at + START_S
             while events[0][0] <= now:
                 then, code, subject = heappop(events)
-                handle(then, code & 7, subject)
+                if code & 7 == LEAVE:
+                    leave(subject, then)
+                else:
+                    handle(then, code & 7, subject)
             arrive(Flight(number, kinds[kind], clients[client], now, work_s, balancers[balancer]), now)
             if progress is not None and not number % TELL_EVERY:
                 progress(number)
+        while len(events) > 1:
+            then, code, subject = heappop(events)
+            handle(then, code & 7, subject)
 
-    def handle(self, now: float, what: int, subject: Any) -> None:
+    def _play_counting(self, progress: Progress | None) -> None:
+        """The same, faster, for rules that only count, at FIFO nodes without network between: when a request is sent
+        its latency is known, and its answer is a count that goes down."""
+        balancers, nodes, kinds, clients = self.balancers, self.direct, self.workload.kinds, self.clients
+        latency_s, node_of, deadline_s = self.latency_s, self.node_of, self.deadline_s
+        answers: list[tuple[float, int, KnownNode | None]] = [(inf, 0, None)]
+        flight = Flight(0, "", "", 0.0, 0.0, balancers[0])  # nobody keeps it: one is enough
+        for number, (at, work_s, kind, client, balancer) in enumerate(self.workload.rows()):
+            now = at + START_S
+            while answers[0][0] <= now:
+                answered = heappop(answers)[2]
+                assert answered is not None
+                answered.in_flight -= 1
+            flight.kind, flight.client_key = kinds[kind], clients[client]
+            known = balancers[balancer].pick(flight, now)
+            assert known is not None
+            index = known.index
+            leaves_at, service_s = nodes[index].take(now, work_s, now + deadline_s)
+            heappush(answers, (leaves_at, number, known))
+            latency_s[number] = leaves_at - now
+            node_of[number] = index
+            if service_s < 0:
+                self.failed.append(number)
+            if progress is not None and not number % TELL_EVERY:
+                progress(number)
+
+    def _handle(self, now: float, what: int, subject: Any) -> None:
         if what == LEAVE:
             self._leave(subject, now)
         elif what == ANSWER:
@@ -143,7 +166,7 @@ class Run:
                 heappush(self.events, (now + self.deadline_s, GIVE_UP | flight.number << 3, flight))
         if balancer.probes and self.reports:
             for node in balancer.to_probe(now):
-                self.ask(balancer, node, now)
+                self._ask(balancer, node, now)
 
     def _send(self, flight: Flight, now: float) -> bool:
         """Pick a node and send the request on its way; False when every node has as many as it may."""
@@ -157,7 +180,10 @@ class Run:
         if flight.balancer.learns:
             flight.sent_at = now
             flight.free_slot = known.slots is None or known.in_flight <= known.slots
-        if self.half_s:
+        if self.direct:  # what `_enter` does, without the call: this is what most simulated time is spent in
+            leaves_at, flight.service_s = self.direct[index].take(now, flight.work_s, flight.at + self.deadline_s)
+            heappush(self.events, (leaves_at, LEAVE | flight.number << 3, flight))
+        elif self.half_s:
             heappush(self.events, (now + self.half_s, ENTER | flight.number << 3, flight))
         else:
             self._enter(flight, now)
@@ -243,12 +269,11 @@ class Run:
 
     def _round(self, probe: Probe, now: float) -> None:
         """A balancer asks a node because it is time."""
-        self.ask(probe.balancer, probe.node, now)
+        self._ask(probe.balancer, probe.node, now)
         if now + self.probe_every_s < self.until_s:
             heappush(self.events, (now + self.probe_every_s, ROUND | probe.number << 3, probe))
 
-    def ask(self, balancer: SimulatedBalancer, node: KnownNode, now: float) -> None:
-        """A question for a report goes off."""
+    def _ask(self, balancer: SimulatedBalancer, node: KnownNode, now: float) -> None:
         self.probes += 1
         probe = Probe(self.probes, balancer, node)
         heappush(self.events, (now + self.half_probe_s, PROBE | probe.number << 3, probe))

