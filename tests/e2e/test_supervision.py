@@ -22,10 +22,12 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetProcess]:
     made = FleetProcess(tmp_path_factory.mktemp("f"))
-    done = made.start()
-    assert done.returncode == 0, done.stderr
-    yield made
-    made.close()
+    try:
+        done = made.start()
+        assert done.returncode == 0, done.stderr
+        yield made
+    finally:
+        made.close()
 
 
 def supervisor(fleet: FleetProcess) -> Supervisor:
