@@ -215,7 +215,7 @@ def test_a_host_that_is_off_is_skipped_and_brought_along_later(site: Site) -> No
     everywhere(site, done["release"])
 
 
-@pytest.mark.parametrize(("kind", "host"), [("freeze", "n2"), ("partition", "n3")])
+@pytest.mark.parametrize(("kind", "host"), [("freeze", "n2"), ("partition", "n3")] if FULL else [("freeze", "n2")])
 def test_a_host_that_is_lost_in_mid_deploy_ends_it_and_all_go_back(site: Site, kind: str, host: str) -> None:
     before = site.releases()
     site.change()
