@@ -42,6 +42,10 @@ class ClientConnection:
         self.keep = True  # may another request follow on this connection?
         self.busy = False  # a request is being served
 
+    def is_idle(self) -> bool:
+        """Whether the client is owed nothing: it has not begun a request that we could know of."""
+        return not (self.busy or self.parser.in_head or self.stream.readable())
+
     def serve(self) -> None:
         """Until the end of the connection. Nothing is raised, whatever the client sends."""
         path = self.path

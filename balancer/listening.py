@@ -18,6 +18,7 @@ from balancer.tls import TlsStream
 
 ACCEPT_ON_S = 0.5  # how long a worker that stops accepts on, even when nobody is connected: new ones may be starting
 IDLE_GRACE_S = 1.0  # how long it accepts on and idle kept-alive connections are still read, while there are any
+NEWCOMER_GRACE_S = 1.0  # how long who came last, before we accepted no more, is waited for to say what it wants
 
 
 class Listener(StreamServer):
@@ -30,6 +31,10 @@ class Listener(StreamServer):
         super().__init__(listener, handle=self._serve, spawn=Pool(most))
         self._path = path
         self._context = context
+
+    def serves(self) -> bool:
+        """Whether there are clients, those included whose greenlet has not run yet."""
+        return self.pool is not None and len(self.pool) > 0
 
     def do_read(self) -> Any:
         try:
@@ -70,16 +75,21 @@ def finish(
     that are still busy after `grace_s` are left in `path.connections`.
     """
     path.draining = True
-    begun = monotonic()
-    while (elapsed_s := monotonic() - begun) < ACCEPT_ON_S or path.connections or others_start():
+    begun, closed = monotonic(), 0.0
+    while (elapsed_s := monotonic() - begun) < grace_s:
         beat()
-        if elapsed_s > grace_s:
+        served = any(server.serves() for server in servers)
+        if closed and not served:
             break
-        if elapsed_s > IDLE_GRACE_S and not others_start():
+        # Closing comes before the last look: who was accepted in the meantime has been seen by then.
+        if not closed and elapsed_s > (IDLE_GRACE_S if served else ACCEPT_ON_S) and not others_start():
             for server in servers:
                 server.close()
+            closed = monotonic()
+        if closed:
+            newcomers_too = monotonic() - closed > NEWCOMER_GRACE_S
             for connection in path.connections:
-                if not connection.busy:
+                if connection.is_idle() and (newcomers_too or not connection.stream.newcomer):
                     connection.stream.interrupt()
         gevent.sleep(0.05)
     for server in servers:
