@@ -10,8 +10,8 @@ each step 5 % of what is left for S and 2 % for c, larger at first. A service ti
 its answer, or else when the request met a free slot. Without slots (L3) it is dynamic's rule.
 Source: ours. In simulation the p99 of a mix of kinds is 0.70 of a central queue's at 3/4 load; light kinds pay for
 it.
-Cost: O(n) up to 64 nodes, above them O(20), as `dynamic`: with what it learns from each answer 11, 29, 22 and 23 us
-with 3, 30, 100 and 1000 nodes.
+Cost: O(n), at most 64 or 16 nodes, as `dynamic`: with what it learns from each answer 16, 26, 22 and 25 us with 3, 30,
+100 and 1000 nodes.
 State: S and c, and the kinds in flight, per worker. After a switch c is learned in some dozen answers; till then it
 is 1.
 Fails: nodes that are good at one kind and bad at another: S is one figure a node.
