@@ -103,6 +103,10 @@ class Site:
         )
         return result
 
+    def token(self) -> str:
+        """The fleet's, with which one signs in at the dashboard."""
+        return self.on("dash", "cat /opt/fairlead/shared/run/token").strip()
+
     def log(self, lines: int = 40) -> str:
         """The end of the operator's log."""
         return "\n".join((self.folder / "operator" / "fab.log").read_text().splitlines()[-lines:])

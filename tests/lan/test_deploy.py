@@ -39,6 +39,12 @@ def everywhere(site: Site, release: str) -> None:
     assert site.releases() == {host: {release} for host in HOSTS}
 
 
+def browse(site: Site, host: str, url: str) -> str:
+    """What Chromium on that host makes of a page, as HTML, when its scripts have run for a while."""
+    alone = "--headless --no-sandbox --disable-gpu --user-data-dir=/tmp/chromium"
+    return site.on(host, f"chromium {alone} --virtual-time-budget=5000 --dump-dom '{url}' 2>/dev/null")
+
+
 def test_an_unknown_host_key_is_not_taken_unseen(site: Site) -> None:
     bare = site.lan.ssh_config.read_text()
     site.lan.ssh_config.write_text(re.sub(r"UserKnownHostsFile .*", "UserKnownHostsFile /dev/null", bare))
@@ -64,6 +70,9 @@ def test_from_nothing_to_a_fleet_that_a_sixth_host_can_use(site: Site) -> None:
     assert answer.startswith("HTTP/1.1 200")
     page = site.on("visitor", f"curl -si -m 5 http://{site.lan.host('dash').address}:8090/-/health")
     assert first["release"] in page
+    seen = browse(site, "visitor", f"http://{site.lan.host('dash').address}:8090/?token={site.token()}")
+    assert "3 up" in seen
+    assert all(name in seen for name in ("l1", "l2", "l3"))
     assert site.fab("status")["summary"] == f"all is well on {first['release']}"
 
 
