@@ -107,8 +107,7 @@ def trials(fleet: Fleet, host: str, system: HostSystem) -> list[Trial]:
         else:
             command += ["--host", LOOPBACK, "--port", "{port}"]
         values = render.environment(program, fleet, _options(fleet, host, PosixPath("{release}"), 0, system))
-        for name in ("FAIRLEAD_INHERIT", "FAIRLEAD_PAIR", "FAIRLEAD_STATE"):
-            values.pop(name, None)
+        del values["FAIRLEAD_STATE"]
         if on_windows(fleet, host):
             values |= {"FAIRLEAD_PORT": "{port}", "PYTHONPATH": "{release};{env}"}
         values |= {"FAIRLEAD_BIND": LOOPBACK, "FAIRLEAD_CONFIG": "{release}/config.json"}
@@ -161,8 +160,6 @@ def _keeper_json(fleet: Fleet, host: str, system: HostSystem) -> str:
     programs = []
     for program in kept(fleet, host):
         values = render.environment(program, fleet, options)
-        for name in ("FAIRLEAD_INHERIT", "FAIRLEAD_PAIR"):  # Supervisor's
-            values.pop(name, None)
         values |= {"FAIRLEAD_KEPT": "1", "PYTHONPATH": "{release};{env}"}
         argv = [options.python, "-m", *MODULES[program.role]]
         wait_s = render.STOP_WAIT_S[program.role]

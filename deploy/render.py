@@ -75,7 +75,7 @@ def supervisord_conf(fleet: Fleet, options: Options) -> str:
         open_files=min(connections + 1024, options.max_open_files),
         bind=lambda program: bind_address(program, fleet, options.lan),
         command=lambda program: command(program, fleet, options.python),
-        environment=lambda program: environment(program, fleet, options),
+        environment=lambda program: environment(program, fleet, options) | _of_supervisor(program),
         priority=lambda program: _PRIORITY[program.role],
         stop_wait_s=lambda program: STOP_WAIT_S[program.role],
     )
@@ -105,9 +105,6 @@ def environment(program: Program, fleet: Fleet, options: Options) -> dict[str, s
         values["FAIRLEAD_BIND"] = bind_address(program, fleet, options.lan)
     if program.role in (Role.BALANCER, Role.CONTROL):
         values["FAIRLEAD_BALANCER"] = program.part
-    if program.role is Role.BALANCER:
-        values["FAIRLEAD_INHERIT"] = "1"
-        values["FAIRLEAD_PAIR"] = program.name
     if program.role is Role.NODE:
         values["FAIRLEAD_NODE"] = program.part
     if program.role is Role.LISTENER and fleet.dashboard:
@@ -115,6 +112,11 @@ def environment(program: Program, fleet: Fleet, options: Options) -> dict[str, s
         values["FAIRLEAD_DASHBOARD"] = f"http://{address}:{fleet.dashboard.port}"
         values["FAIRLEAD_HOST"] = program.host
     return values
+
+
+def _of_supervisor(program: Program) -> dict[str, str]:
+    """What is true of a program under Supervisor only: a balancer is two processes with one socket."""
+    return {"FAIRLEAD_INHERIT": "1", "FAIRLEAD_PAIR": program.name} if program.role is Role.BALANCER else {}
 
 
 def ini(value: object) -> str:

@@ -36,6 +36,4 @@ def _recipe(program: Program, fleet: Fleet, config: Path, lan: bool, outside: di
         plan = run_node.plan(fleet.node(program.part), env, project, sys.executable)
         return Recipe(program.name, plan.argv, plan.directory, plan.environment, False, wait_s)
     env |= {"FAIRLEAD_KEPT": "1", "PYTHONPATH": str(project), "PYTHONUTF8": "1"}  # whatever Windows' code page
-    for name in ("FAIRLEAD_INHERIT", "FAIRLEAD_PAIR"):  # Supervisor's
-        env.pop(name, None)
     return Recipe(program.name, [sys.executable, "-m", *MODULES[program.role]], project, env, True, wait_s)
