@@ -133,7 +133,7 @@ class Picker:
         if not ready:
             raise NoReadyNode("no_ready_node", self.why_none(group))
         if self._capped:
-            ready = [n for n in ready if n.max_in_flight is None or n.in_flight < n.max_in_flight]
+            ready = [n for n in ready if n.has_room]
             if not ready:
                 raise AllBusy("all_busy", "every ready node has as many requests as it may have")
         wanted = next((n for n in ready if n.name == preferred), None) if preferred is not None else None
