@@ -22,6 +22,10 @@ SHORT = {
     "node_keep_alive_s": 1.0,
     "no_node_s": 0.3,
 }
+HEDGING: dict[str, Any] = {
+    "timeouts": SHORT | {"first_byte_s": 20.0, "whole_s": 60},
+    "retries": {"hedge_after_s": 0.2},
+}
 
 
 def external(stub: StubNode, **settings: Any) -> dict[str, Any]:
@@ -101,4 +105,17 @@ def stub_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
 def stub_fleet(stub_processes: Stubs) -> Iterator[Stubs]:
     """See `fresh`."""
     with fresh(stub_processes) as stubs:
+        yield stubs
+
+
+@pytest.fixture(scope="module")
+def hedging_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
+    with two_stubs(tmp_path_factory.mktemp("hedge"), **HEDGING) as stubs:
+        yield stubs
+
+
+@pytest.fixture
+def stubs(hedging_processes: Stubs) -> Iterator[Stubs]:
+    """See `fresh`; a late answer is hedged."""
+    with fresh(hedging_processes) as stubs:
         yield stubs

@@ -1,11 +1,11 @@
 """A request whose node is late is sent to a second one; the answer that begins first is used."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.balancer.conftest import SHORT, Stubs, fresh, two_stubs
+from tests.balancer.conftest import Stubs
 from tests.stub_node import StubConnection, answer
 
 pytestmark = pytest.mark.e2e
@@ -89,19 +89,6 @@ def says_when_second_is_gone(play: Play, connection: StubConnection) -> None:
 def late(play: Play, connection: StubConnection) -> None:
     play.second_asked.wait(1.0)  # five times as long as it takes until a second is asked
     connection.send(answer(b"first"))
-
-
-@pytest.fixture(scope="module")
-def hedging_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    timeouts = SHORT | {"first_byte_s": 20.0, "whole_s": 60}
-    with two_stubs(tmp_path_factory.mktemp("hedge"), timeouts=timeouts, retries={"hedge_after_s": 0.2}) as stubs:
-        yield stubs
-
-
-@pytest.fixture
-def stubs(hedging_processes: Stubs) -> Iterator[Stubs]:
-    with fresh(hedging_processes) as stubs:
-        yield stubs
 
 
 @pytest.mark.parametrize("request_", [GET, PUT], ids=["get", "put"])

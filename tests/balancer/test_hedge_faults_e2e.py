@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.balancer.conftest import SHORT, Stubs, fresh, two_stubs
+from tests.balancer.conftest import HEDGING, Stubs, fresh, two_stubs
 from tests.balancer.test_hedge_e2e import (
     GET,
     POST,
@@ -24,19 +24,6 @@ pytestmark = pytest.mark.e2e
 BEFORE = b"GET /before HTTP/1.1\r\nHost: h\r\n\r\n"
 CUT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Le"
 GARBAGE = b"SSH-2.0-OpenSSH_9.6\r\n"
-
-
-@pytest.fixture(scope="module")
-def hedging_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
-    timeouts = SHORT | {"first_byte_s": 20.0, "whole_s": 60}
-    with two_stubs(tmp_path_factory.mktemp("hedge"), timeouts=timeouts, retries={"hedge_after_s": 0.2}) as stubs:
-        yield stubs
-
-
-@pytest.fixture
-def stubs(hedging_processes: Stubs) -> Iterator[Stubs]:
-    with fresh(hedging_processes) as stubs:
-        yield stubs
 
 
 def errors(stubs: Stubs) -> int:
@@ -165,14 +152,7 @@ def test_both_die_and_the_third_attempt_is_the_last(stubs: Stubs) -> None:
 @pytest.fixture(scope="module")
 def bound_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stubs]:
     """Sticky, one request at a time a node, hedging soon."""
-    timeouts = SHORT | {"first_byte_s": 20.0, "whole_s": 60}
-    with two_stubs(
-        tmp_path_factory.mktemp("bound"),
-        {"max_in_flight": 1},
-        timeouts=timeouts,
-        retries={"hedge_after_s": 0.2},
-        sticky={},
-    ) as stubs:
+    with two_stubs(tmp_path_factory.mktemp("bound"), {"max_in_flight": 1}, **HEDGING, sticky={}) as stubs:
         yield stubs
 
 

@@ -260,15 +260,20 @@ def test_an_open_page_does_not_hold_up_a_restart(running: RunningDashboard) -> N
     assert "Traceback" not in running.log()
 
 
-def test_a_slow_reader_gets_whole_messages(running: RunningDashboard) -> None:
-    """More than the kernel's buffers hold, to a browser that reads nothing for a while (see WholeSends)."""
+def slow_reader(running: RunningDashboard) -> Browser:
+    """A browser whose buffers are small; all that it can ask for at once is 190 kB."""
     for i in range(500):
         running.control.event("health", f"{i} " + "x" * 290, "l1")
     until(lambda: len(_state(running)["events"]) == 100)
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     slow.connect(("127.0.0.1", running.port))
-    browser = Browser(running, sock=slow, compression=None, max_queue=1)
+    return Browser(running, sock=slow, compression=None, max_queue=1)
+
+
+def test_a_slow_reader_gets_whole_messages(running: RunningDashboard) -> None:
+    """More than the kernel's buffers hold, to a browser that reads nothing for a while (see WholeSends)."""
+    browser = slow_reader(running)
     for _ in range(50):  # 50 times 190 kB: more than the kernel takes
         browser.emit("watch")
     time.sleep(2)
@@ -279,13 +284,7 @@ def test_a_slow_reader_gets_whole_messages(running: RunningDashboard) -> None:
 
 def test_what_waits_for_a_slow_browser_is_bounded(running: RunningDashboard) -> None:
     """It asks for everything again and again, says that it has drawn what is yet to come, and reads nothing."""
-    for i in range(500):
-        running.control.event("health", f"{i} " + "x" * 290, "l1")
-    until(lambda: len(_state(running)["events"]) == 100)
-    slow = socket.socket()
-    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    slow.connect(("127.0.0.1", running.port))
-    browser = Browser(running, sock=slow, compression=None, max_queue=1)
+    browser = slow_reader(running)
     for i in range(600):  # 600 times 190 kB
         browser.emit(*(("watch",) if i % 2 else ("drew", 10**9)))
         if not i % 50:
